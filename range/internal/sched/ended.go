@@ -1,0 +1,137 @@
+package sched
+
+import (
+	"slices"
+	"time"
+
+	"dtpx/range/internal/span"
+)
+
+// Ended notes that req is over. closed says that its connection was closed
+// before the body ended.
+func (p *Plan) Ended(id ID, why Cause, retryAfter time.Duration, closed bool, now Time) {
+	q := p.request(id)
+	if q == nil {
+		return
+	}
+	hedge := q.hedges != nil
+	p.drop(q)
+	s := q.src
+	if closed {
+		s.closing = append(s.closing, now)
+	}
+	switch why {
+	case Reset:
+		p.failed(s, retryAfter, now)
+	case Overload:
+		p.overloaded(s, closed, retryAfter, now)
+		if hedge { // its owner is still silent: try again, but later and later
+			s.heed(500*time.Millisecond<<min(s.refused, 6), now)
+		}
+	case Forbidden:
+		if !p.shrink(s) {
+			p.bench(s, retryAfter, now)
+		}
+	case Mismatch:
+		s.wrong++
+		s.lies, s.proof = s.lies+1, 0
+		if s.lies > 2 || s.lies > 1 && !p.proven {
+			s.gone = true
+		} else {
+			p.failed(s, retryAfter, now)
+		}
+	}
+}
+
+// drop takes q out of the plan and gives back what it did not bring.
+func (p *Plan) drop(q *request) {
+	p.reqs = slices.DeleteFunc(p.reqs, func(o *request) bool { return o == q })
+	q.src.reqs = slices.DeleteFunc(q.src.reqs, func(o *request) bool { return o == q })
+	switch {
+	case q.hedge != nil: // its hedge inherits
+		q.hedge.hedges = nil
+		q.hedge.end = max(q.hedge.pos, min(q.hedge.wire.End, q.end))
+		p.giveBack(span.Range{Start: q.hedge.end, End: q.end})
+	case q.hedges != nil:
+		q.hedges.hedge = nil
+	default:
+		p.giveBack(span.Range{Start: q.pos, End: q.end})
+	}
+	if q == p.first {
+		p.first, p.engaged = nil, true
+	}
+}
+
+// giveBack returns a range to the free ones as far as a reader needs it.
+func (p *Plan) giveBack(r span.Range) {
+	for _, rd := range p.readers {
+		for _, gap := range p.have.Missing(r.Intersect(span.Range{Start: rd.pos, End: rd.end})) {
+			p.free.Add(gap)
+		}
+	}
+	for _, q := range p.reqs {
+		if q.hedges == nil {
+			p.free.Remove(span.Range{Start: q.pos, End: q.end})
+		}
+	}
+}
+
+// lively counts the requests of s that have a verified head and have not been
+// silent for longer than limit.
+func (p *Plan) lively(s *source, limit time.Duration, now Time) (n int) {
+	for _, q := range s.reqs {
+		if q.head && q.silence(now) < limit {
+			n++
+		}
+	}
+	return n
+}
+
+// failed benches s unless others of its requests go on; then only the lane
+// that failed pauses.
+func (p *Plan) failed(s *source, retryAfter time.Duration, now Time) {
+	if p.lively(s, p.p.Hard, now) == 0 {
+		p.bench(s, retryAfter, now)
+		return
+	}
+	s.refused++
+	s.ready = max(s.ready, now+min(100*time.Millisecond<<min(s.refused, 5), 2*time.Second))
+}
+
+// overloaded learns the ceiling of s from a refusal.
+func (p *Plan) overloaded(s *source, closed bool, retryAfter time.Duration, now Time) {
+	if s.lingering(now) > b2i(closed) && s.refused == 0 {
+		s.refused++ // it may still have counted a connection that we have just closed
+		s.ready = now + 2*s.linger()
+		s.heed(retryAfter, now)
+		return
+	}
+	// Retry-After is about one connection too many: those that are served go
+	// on, and there will be no new one for as long as the ceiling holds.
+	if !p.shrink(s) {
+		p.bench(s, retryAfter, now)
+		s.heed(retryAfter, now)
+	}
+}
+
+// shrink makes the requests that s bears now its ceiling. It reports false if
+// there are none.
+func (p *Plan) shrink(s *source) bool {
+	n := s.verified()
+	s.refused++
+	// Those still waiting for an answer count: if one of them is refused too,
+	// the ceiling sinks once more.
+	s.ceiling = max(1, len(s.reqs))
+	if s.info.Ceiling > 0 {
+		s.ceiling = min(s.ceiling, s.info.Ceiling)
+	}
+	s.lanes = min(s.lanes, s.ceiling)
+	return n > 0
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

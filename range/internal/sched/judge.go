@@ -1,0 +1,123 @@
+package sched
+
+import "time"
+
+// experiment is the question whether the lanes a source got since it had
+// `from` of them are worth having. One answer takes a second; it is asked
+// twice before anything is taken back, and once more afterwards.
+type experiment struct {
+	on      bool
+	from    int     // lanes before
+	base    float64 // rate before, bytes/s
+	since   Time    // when the newest lane was verified
+	strikes int
+	undone  bool    // lanes were taken back at since
+	peak    float64 // rate before they were
+	to      int     // lanes before they were
+	settled bool
+}
+
+const judgeTime = time.Second
+
+// startTrial opens the ramp of s when the plan is engaged: one more lane.
+func (p *Plan) startTrial(s *source, now Time) {
+	if s.info.Lanes > s.lanes && s.info.Start <= 1 && s.ceiling != 1 {
+		base := s.meter.now()
+		s.trial = experiment{on: base > 0, from: s.lanes, base: base * float64(s.lanes), since: now}
+		s.lanes = min(s.lanes*s.step(), s.limit())
+	}
+}
+
+// step is by how much the ramp multiplies the lanes: by 2, or by 4 where each
+// step costs several round trips that can be felt.
+func (s *source) step() int {
+	if s.rtt >= 30*time.Millisecond {
+		return 4
+	}
+	return 2
+}
+
+// ramp doubles the lanes of s when a verified head shows that the host bears
+// those it has.
+func (p *Plan) ramp(s *source, now Time) {
+	if !p.engaged || s.trial.settled || s.trial.undone || s.info.Start > 1 || !p.hungry(now) {
+		return
+	}
+	if s.verified() >= s.lanes && s.lanes < s.limit() && s.refused == 0 {
+		s.lanes = min(s.step()*s.lanes, s.limit())
+		s.trial.since = now
+	}
+}
+
+// judge reverts lanes that bring less than a tenth of what they should.
+func (p *Plan) judge(now Time) {
+	if !p.engaged || !p.hungry(now) {
+		for _, s := range p.sources {
+			s.trial.since = max(s.trial.since, now-judgeTime/2) // measured seconds must be hungry ones
+		}
+		p.uplink.since = max(p.uplink.since, now-judgeTime/2)
+		return
+	}
+	p.judgeUplink(now)
+	for _, s := range p.sources {
+		if t := &s.trial; t.on && !t.settled && now-t.since >= judgeTime+binTime {
+			p.judgeSource(s, t, now)
+		}
+	}
+}
+
+func (p *Plan) judgeSource(s *source, t *experiment, now Time) {
+	rate := s.recent.over(4, now)
+	if t.undone {
+		if rate < 0.8*t.peak { // they did help
+			s.lanes = min(t.to, s.limit())
+		}
+		t.settled = true
+		return
+	}
+	expected := t.base / float64(t.from) * float64(s.lanes-t.from)
+	// A far connection is still gathering speed when the others begin, so that
+	// what was there before says little. That each brings much less than one of
+	// them has shown to bring says that they share something.
+	sharing := 3*s.meter.now() < s.sustained
+	if !sharing && (expected <= 0 || rate-t.base >= 0.1*expected) {
+		t.settled = true
+		return
+	}
+	if t.strikes++; t.strikes < 2 {
+		t.since = now
+		return
+	}
+	t.undone, t.peak, t.to, t.since = true, rate, s.lanes, now+judgeTime
+	s.lanes = t.from
+}
+
+// SourceStats is what a source has done so far.
+type SourceStats struct {
+	Fresh, Wasted int64   // bytes stored; bytes that others had brought before
+	Rate          float64 // bytes/s over the last second
+	Lane          float64 // bytes/s of one lane
+	Lanes, Open   int
+	Requests      int
+	Heads         int
+	Refused       int
+	Ceiling       int
+	Peak          int // most requests answered at a time
+	Mismatched    int
+	RTT           time.Duration
+	Gone, Parked  bool
+	Benched       bool
+}
+
+// Stats describes a source.
+func (p *Plan) Stats(id SourceID, now Time) SourceStats {
+	s := p.source(id)
+	return SourceStats{
+		Fresh: s.fresh, Wasted: s.wasted, Rate: s.recent.over(4, now), Lane: s.meter.now(), Lanes: s.lanes,
+		Open: len(s.reqs), Requests: s.requests, Heads: s.heads, Refused: s.refused, Ceiling: s.ceiling, Peak: s.peak, Mismatched: s.wrong,
+		RTT: s.rtt, Gone: s.gone, Parked: s.parked, Benched: now < s.ready,
+	}
+}
+
+// Engaged reports whether helpers have been asked for.
+func (p *Plan) Engaged() bool { return p.engaged }

@@ -1,0 +1,143 @@
+package sched
+
+import (
+	"time"
+
+	"dtpx/range/internal/span"
+)
+
+func (p *Plan) newRequest(s *source, r span.Range, now Time) *request {
+	p.nextReq++
+	q := &request{id: p.nextReq, src: s, wire: r, pos: r.Start, end: r.End, began: now, heard: now, mark: now}
+	p.reqs = append(p.reqs, q)
+	s.reqs = append(s.reqs, q)
+	s.requests++
+	return q
+}
+
+// Opened notes that req's response has come and keeps the rules of one version.
+func (p *Plan) Opened(id ID, now Time) {
+	q := p.request(id)
+	if q == nil {
+		return
+	}
+	if !q.head && q.src.rtt == 0 {
+		q.src.rtt = now - q.began
+	} else if !q.head {
+		q.src.rtt = min(q.src.rtt, now-q.began) // the least one is nearest to the path's
+	}
+	q.opened(now)
+	p.proven = true
+	q.src.peak = max(q.src.peak, q.src.verified())
+	p.ramp(q.src, now)
+}
+
+// verified counts the open requests of s whose head has come.
+func (s *source) verified() (n int) {
+	for _, q := range s.reqs {
+		if q.head {
+			n++
+		}
+	}
+	return n
+}
+
+// Got notes that req has brought n bytes at its position. It returns the parts
+// of them that nobody had brought before, which the caller must store; the
+// rest is waste. step asks the caller to call Step soon.
+func (p *Plan) Got(id ID, n int64, now Time) (fresh []span.Range, step bool) {
+	q := p.request(id)
+	if q == nil {
+		return nil, false
+	}
+	fresh = p.needed(span.Range{Start: q.pos, End: q.pos + n})
+	news := int64(0)
+	for _, f := range fresh {
+		news += f.Len()
+		p.free.Remove(f)
+		p.have.Add(f)
+	}
+	was := q.rest()
+	q.pos += n
+	p.count(q, n, news, now)
+	p.settleHedge(q)
+	tail := int64(p.rateOf(q, now) * (q.src.rtt + p.p.Tail).Seconds())
+	return fresh, q.rest() == 0 || was > tail && q.rest() <= tail
+}
+
+// needed returns the parts of r that are not stored and that a reader has yet
+// to read.
+func (p *Plan) needed(r span.Range) []span.Range {
+	if len(p.readers) == 1 {
+		rd := p.readers[0]
+		return p.have.Missing(r.Intersect(span.Range{Start: rd.pos, End: rd.end}))
+	}
+	var need span.Set
+	for _, rd := range p.readers {
+		need.Add(r.Intersect(span.Range{Start: rd.pos, End: rd.end}))
+	}
+	var out []span.Range
+	for _, n := range need.Ranges() {
+		out = append(out, p.have.Missing(n)...)
+	}
+	return out
+}
+
+// Position is where the next byte of req belongs.
+func (p *Plan) Position(id ID) int64 {
+	if q := p.request(id); q != nil {
+		return q.pos
+	}
+	return 0
+}
+
+// Waste counts n bytes that came for nothing, such as a drained rest.
+func (p *Plan) Waste(src SourceID, n int64) { p.source(src).wasted += n }
+
+func (p *Plan) count(q *request, n, news int64, now Time) {
+	busy := now - q.mark
+	q.mark, q.heard = now, now
+	q.meter.add(n, busy)
+	q.src.meter.add(n, busy)
+	q.src.best = max(q.src.best, q.meter.last)
+	if q.meter.bins > 1 {
+		q.src.sustained = max(q.src.sustained, q.meter.last)
+	}
+	q.src.recent.add(n, now)
+	q.src.fresh += news
+	q.src.wasted += n - news
+	if q.src.meter.now() == 0 && q.rest() == 0 { // over before it could be measured
+		q.src.meter.rate = float64(q.pos-q.wire.Start) / max(now-q.began, time.Millisecond).Seconds()
+	}
+	if q.src.good += news; q.src.good >= p.p.MinSlice { // a byte now and then is no recovery
+		q.src.strikes = 0
+	}
+	if !q.adopted {
+		if q.src.proof += news; q.src.proof >= p.p.MinSlice { // one bad node among good ones
+			q.src.lies = 0
+		}
+	}
+	p.total.add(n, now)
+}
+
+// settleHedge ends the race between a silent owner and its hedge: who brings
+// the next bytes first keeps the range. A hedge needs more than a byte for that.
+func (p *Plan) settleHedge(q *request) {
+	switch {
+	case q.hedges != nil && p.mute(q):
+	case q.hedges != nil: // the hedge won
+		owner := q.hedges
+		owner.hedge, q.hedges = nil, nil
+		owner.end, owner.cut = owner.pos, true
+	case q.hedge != nil: // the owner woke up
+		h := q.hedge
+		q.hedge, h.hedges = nil, nil
+		h.end, h.cut = h.pos, true
+	}
+}
+
+// mute reports that q has not yet brought enough to be believed: a head and a
+// byte come from many a server that then resets.
+func (p *Plan) mute(q *request) bool {
+	return q.pos-q.wire.Start < min(p.p.MinSlice/8, q.wire.Len())
+}

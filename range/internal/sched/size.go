@@ -1,0 +1,73 @@
+package sched
+
+import "time"
+
+// sliceFor is the size of the slice that s should take at off: a time at its
+// own rate, shorter close to the reader, never more than its share of the
+// window, and towards the end at most half of its share of what is left.
+func (p *Plan) sliceFor(s *source, off int64, now Time) int64 {
+	if s.meter.now() == 0 {
+		return p.p.Trial
+	}
+	rate, sum := p.provenRate(s, now), p.sumRate(now)
+	t := max(p.p.SliceTime, 16*s.rtt)
+	if lead, ok := p.lead(off); ok {
+		t = min(t, max(time.Duration(2*float64(lead)/sum*float64(time.Second)), p.p.MinTime, 4*s.rtt))
+	}
+	share := min(1, rate/sum)
+	n := min(rate*t.Seconds(), share*float64(p.p.Window)*p.windowPart(s), share*float64(p.free.Size())/2)
+	if s.heads < 2 && s.info.Rate == 0 && s.meter.bins == 0 {
+		n = min(n, float64(p.p.Trial))
+	}
+	// Where no connection is free to hide it behind, each request costs a
+	// round trip of silence: keep that to an eighth.
+	lane := p.laneRate(s)
+	full := min(1, lane/sum)
+	if quiet := 8 * lane * s.rtt.Seconds(); n < quiet && s.lanes >= s.limit2() {
+		left := max(full*float64(p.free.Size()), lane*(p.endsIn(sum)-s.rtt).Seconds())
+		n = max(n, min(quiet, full*float64(p.p.Window)*p.windowPart(s), left))
+	}
+	return min(max(int64(n), p.p.MinSlice), p.p.MaxSlice)
+}
+
+// endsIn is when all that readers need will have come if every source keeps
+// busy at sum bytes/s until then.
+func (p *Plan) endsIn(sum float64) time.Duration {
+	left := p.free.Size()
+	for _, q := range p.reqs {
+		left += q.rest()
+	}
+	return time.Duration(float64(left) / sum * float64(time.Second))
+}
+
+// windowPart is how much of its share of the window one slice may take: half,
+// so that the next can be on its way; more where the host bears no connection
+// for that, and each slice costs a round trip of silence.
+func (p *Plan) windowPart(s *source) float64 {
+	if s.lanes < s.limit2() {
+		return 0.5
+	}
+	return 0.8
+}
+
+// provenRate is the rate of one lane for sizing slices. Lanes that have just
+// been added may only share what there was: sized by what one alone had, their
+// slices would last as many times longer and block the reader.
+func (p *Plan) provenRate(s *source, now Time) float64 {
+	rate := p.laneRate(s)
+	if s.lanes < 2 || s.info.Start > 1 || now-s.trial.since > judgeTime+binTime {
+		return rate
+	}
+	return min(rate, s.recent.lately(now)/float64(s.lanes))
+}
+
+// lead is how far off lies ahead of the nearest reader.
+func (p *Plan) lead(off int64) (int64, bool) {
+	best, ok := int64(0), false
+	for _, r := range p.readers {
+		if d := off - r.pos; d >= 0 && r.bias == 0 && (!ok || d < best) {
+			best, ok = d, true
+		}
+	}
+	return best, ok
+}

@@ -1,0 +1,220 @@
+package sched
+
+import (
+	"time"
+
+	"dtpx/range/internal/span"
+)
+
+// source is what the plan knows about one source.
+type source struct {
+	info      SourceInfo
+	id        SourceID
+	reqs      []*request // open ones
+	lanes     int        // requests it should have in flight
+	ceiling   int        // connections its host bears, once that is known
+	rtt       time.Duration
+	meter     meter // of one lane
+	recent    window
+	best      float64 // of any of its requests over binTime
+	sustained float64 // the same, without the first binTime of each, which may be a burst
+	ready     Time    // benched until then
+	strikes   int     // failures in a row
+	good      int64   // bytes since the last one
+	heads     int     // responses verified
+	refused   int
+	peak      int // most requests it answered at a time
+	gone      bool
+	parked    bool
+	closing   []Time // when connections were closed in mid-body: the far side may still count them
+	wrong     int    // mismatches in all
+	lies      int    // mismatches since proof
+	proof     int64  // bytes of verified slices since the last mismatch
+	trial     experiment
+	// of the statistics
+	fresh, wasted int64
+	requests      int
+}
+
+// request is one open range request. [pos,end) is what it owns, wire what the
+// far side was asked for; wire.End > end means that it can simply go on.
+type request struct {
+	id       ID
+	src      *source
+	wire     span.Range
+	pos, end int64
+	began    Time
+	head     bool
+	heard    Time // last byte, or the head
+	waiting  bool // for the window; not silent
+	adopted  bool // slice 0: shows nothing about how ranges are served
+	hedge    *request
+	hedges   *request // the request this one hedges
+	cut      bool
+	carried  int64 // bytes it read through although they were stored
+	meter    meter
+	mark     Time // up to when its busy time is counted
+}
+
+func (q *request) opened(now Time) {
+	q.head, q.heard, q.mark = true, now, now
+	q.src.heads++
+}
+
+func (q *request) rest() int64 { return max(0, q.end-q.pos) }
+
+// silence is how long nothing has come although something should.
+func (q *request) silence(now Time) time.Duration {
+	if q.waiting {
+		return 0
+	}
+	return now - q.heard
+}
+
+// holds reports whether s can bring the byte at off.
+func (s *source) holds(off int64) bool {
+	return s.info.Only == nil || s.info.Only.Has(span.Range{Start: off, End: off + 1})
+}
+
+// softAfter is the silence after which others may help q.
+func (p *Plan) softAfter(q *request) time.Duration {
+	d := max(p.p.Soft, 3*q.src.rtt)
+	if !q.head {
+		d = max(d, 4*q.src.rtt+p.p.Soft/2)
+	}
+	return d
+}
+
+// laneRate is the source's rate for one lane in bytes/s, or a guess.
+func (p *Plan) laneRate(s *source) float64 {
+	if r := s.meter.now(); r > 0 {
+		return r
+	}
+	sum, n := 0.0, 0
+	for _, o := range p.sources {
+		if r := o.meter.now(); r > 0 {
+			sum, n = sum+r, n+1
+		}
+	}
+	if n == 0 {
+		return 1 << 20
+	}
+	return sum / float64(n)
+}
+
+// rateOf is what q is expected to bring per second from now on.
+func (p *Plan) rateOf(q *request, now Time) float64 {
+	r := p.laneRate(q.src)
+	if q.meter.bins > 0 {
+		r = min(q.meter.rate, 2*q.meter.last) // a sudden fall counts at once, a rise slowly
+	}
+	if busy := now - q.mark; q.head && !q.waiting && busy > binTime { // the running bin is nearly empty
+		r = min(r, max(1, float64(q.meter.bytes)/(q.meter.busy+busy).Seconds()))
+	}
+	over := q.silence(now) - p.softAfter(q)
+	for ; over > 0 && r > 1; over -= 100 * time.Millisecond {
+		r /= 2 // silent: believe in it less and less
+	}
+	return max(r, 1)
+}
+
+// eta is when q will have brought all it owns, as a duration from now.
+func (p *Plan) eta(q *request, now Time) time.Duration {
+	d := time.Duration(float64(q.rest()) / p.rateOf(q, now) * float64(time.Second))
+	if !q.head {
+		d += max(0, q.src.rtt-(now-q.began))
+	}
+	return d
+}
+
+// sumRate is the expected rate of all sources that are at work.
+func (p *Plan) sumRate(now Time) float64 {
+	sum := 0.0
+	for _, s := range p.sources {
+		if s.usable(now) {
+			sum += p.laneRate(s) * float64(max(1, min(s.lanes, s.limit())))
+		}
+	}
+	return max(sum, 1)
+}
+
+func (s *source) limit() int {
+	if s.ceiling > 0 {
+		return min(s.ceiling, s.info.Lanes)
+	}
+	return s.info.Lanes
+}
+
+func (s *source) usable(now Time) bool {
+	return !s.gone && !s.parked && now >= s.ready
+}
+
+// linger is how long a connection that we closed in mid-body may still be
+// counted by the far side.
+func (s *source) linger() time.Duration { return max(100*time.Millisecond, 2*s.rtt) }
+
+func (s *source) lingering(now Time) int {
+	for len(s.closing) > 0 && now-s.closing[0] > s.linger() {
+		s.closing = s.closing[1:]
+	}
+	return len(s.closing)
+}
+
+// worthless reports that s is so slow that even the smallest slice would be
+// late: such a source only makes requests that others have to take over.
+func (p *Plan) worthless(s *source, now Time) bool {
+	r := s.meter.now()
+	return r > 0 && r < float64(p.p.MinSlice)/(2*p.p.SliceTime.Seconds()) && r < p.sumRate(now)/50
+}
+
+// capacity reports whether s may open another request. One in its last
+// moments does not count: the next should be on its way by then.
+func (p *Plan) capacity(s *source, now Time) bool {
+	if !s.usable(now) || p.worthless(s, now) {
+		return false
+	}
+	open, busy := len(s.reqs), 0
+	for _, q := range s.reqs {
+		if !p.ending(q, now) {
+			busy++
+		}
+	}
+	return busy < s.lanes && open < 2*s.lanes && open+s.lingering(now) < s.limit2()
+}
+
+// limit2 bounds connections: those of the lanes plus one for each that is
+// about to end, unless the host is known to refuse more.
+func (s *source) limit2() int {
+	if s.ceiling > 0 {
+		return s.ceiling
+	}
+	if s.info.Lanes == 1 {
+		return 2
+	}
+	return s.info.Lanes
+}
+
+// ending reports that q will be done within a moment and will not go on.
+func (p *Plan) ending(q *request, now Time) bool {
+	return q.head && q.wire.End == q.end && !q.waiting && p.eta(q, now) <= q.src.rtt+p.p.Tail
+}
+
+// bench keeps a source that failed away for 0.5 s · 2^k, at most 30 s.
+func (p *Plan) bench(s *source, retryAfter time.Duration, now Time) {
+	s.strikes++
+	s.good = 0
+	if s.strikes >= p.p.Strikes {
+		s.gone = true
+		return
+	}
+	d := min(500*time.Millisecond<<(s.strikes-1), 30*time.Second)
+	d = time.Duration(float64(d) * (0.75 + p.p.Jitter()/2))
+	s.ready = now + d
+	s.heed(retryAfter, now)
+}
+
+// heed keeps s away for as long as it asked for (RFC 9110 §10.2.3), but not
+// for ever: clients give up as well.
+func (s *source) heed(retryAfter time.Duration, now Time) {
+	s.ready = max(s.ready, now+min(retryAfter, 30*time.Second))
+}

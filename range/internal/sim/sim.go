@@ -1,0 +1,370 @@
+// Command sim plays the scheduler against simulated sources with a fake clock
+// and prints how far from the ideal it was, so that an idea can be tried in a
+// minute:
+//
+//	go run ./range/internal/sim            # all scenarios, all windows
+//	go run ./range/internal/sim -run pause # those whose name contains "pause"
+//
+// The model is a fluid one: a source has a rate that may change with time and
+// is shared by its requests, a round trip before the first byte of each, and
+// faults. What a cut request still had in flight counts as wasted.
+package main
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"dtpx/range/internal/sched"
+	"dtpx/range/internal/span"
+)
+
+const (
+	mb = 1e6
+	dt = 5 * time.Millisecond
+)
+
+// link is a simulated source.
+type link struct {
+	rate    func(t time.Duration) float64 // bytes/s of the whole link, or of each connection
+	perConn bool
+	conns   int // refuses more with 503; 0 = no limit
+	lanes   int // lanes the plan may use; 0 = 1
+	rtt     time.Duration
+	uplink  int                        // links with the same one share its rate; 0 = one of its own
+	dial    bool                       // a new connection costs two more round trips (TCP, TLS)
+	dead    func(t time.Duration) bool // connections break and are refused
+}
+
+// scenario is one experiment.
+type scenario struct {
+	name  string
+	size  int64
+	links func(rng *rand.Rand) []link
+	known bool
+}
+
+// result is what the reader saw.
+type result struct {
+	took, ideal time.Duration
+	stall       time.Duration // longest time without a byte after the first
+	stalled     time.Duration // all time in which the reader waited longer than 100 ms
+	wasted      int64
+	failed      bool
+	refused     int
+	requests    int
+	parked      bool // the second link, at the end
+	lanes       int  // of the first link at the end
+	ceiling     int
+}
+
+func (r result) over() float64          { return r.took.Seconds() / r.ideal.Seconds() }
+func (r result) dup(size int64) float64 { return float64(r.wasted) / float64(size) }
+
+type flow struct {
+	id     sched.ID
+	src    int
+	wire   span.Range
+	pos    int64
+	headAt time.Duration
+	head   bool
+	credit float64
+}
+
+type world struct {
+	plan   *sched.Plan
+	links  []link
+	flows  []*flow
+	now    time.Duration
+	res    result
+	reader sched.ReaderID
+	pos    int64
+	size   int64
+	last   time.Duration
+	rng    *rand.Rand
+	conns  map[int]int // most connections a link has had at once: warm ones
+}
+
+// run plays s with a window; limit bounds the simulated time.
+func run(s scenario, windowSize int64, seed uint64) result {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	w := &world{links: s.links(rng), size: s.size, rng: rng, conns: map[int]int{0: 1}}
+	p := sched.Default(s.size, windowSize)
+	p.Jitter = rng.Float64
+	w.plan = sched.New(p, s.size, s.known)
+	w.reader = w.plan.Join(span.Range{Start: 0, End: s.size}, 0, 0)
+	for _, l := range w.links {
+		w.plan.AddSource(sched.SourceInfo{Lanes: max(1, l.lanes), RTT: l.rtt})
+	}
+	first := &flow{src: 0, wire: span.Range{Start: 0, End: s.size}, head: true}
+	first.id = w.plan.Adopt(1, first.wire, w.links[0].rtt, 0)
+	w.flows = append(w.flows, first)
+	for w.pos < s.size && !w.res.failed {
+		w.step()
+		if w.now > 20*time.Minute {
+			w.res.failed = true
+		}
+	}
+	w.res.took = w.now
+	w.res.parked = len(w.links) > 1 && w.plan.Stats(2, w.now).Parked
+	w.res.ideal = w.idealTime()
+	end := w.plan.Stats(1, w.now)
+	w.res.lanes, w.res.ceiling = end.Lanes, end.Ceiling
+	return w.res
+}
+
+// idealTime is when all links together could have brought the resource.
+func (w *world) idealTime() time.Duration {
+	sum := 0.0
+	for t := time.Duration(0); ; t += dt {
+		for i, l := range w.links {
+			if i > 0 && l.uplink != 0 && l.uplink == w.links[0].uplink {
+				continue // counted with the first
+			}
+			if l.dead == nil || !l.dead(t) {
+				n := 1
+				if l.perConn {
+					n = max(1, l.lanes)
+					if l.conns > 0 {
+						n = min(n, l.conns)
+					}
+				}
+				sum += l.rate(t) * float64(n) * dt.Seconds()
+			}
+		}
+		if sum >= float64(w.size) {
+			return t
+		}
+	}
+}
+
+func (w *world) step() {
+	w.now += dt
+	for i := range w.links {
+		w.deliver(i)
+	}
+	w.read()
+	acts, _ := w.plan.Step(w.now)
+	for _, a := range acts {
+		w.do(a)
+	}
+	if w.plan.Hopeless() {
+		w.res.failed = true
+	}
+}
+
+// trace, when set, is told every action.
+var trace func(w *world, what string)
+
+func (w *world) do(a sched.Action) {
+	if trace != nil {
+		trace(w, fmt.Sprintf("%+v | %s", a, w.plan))
+	}
+	switch a.Kind {
+	case sched.Open:
+		w.res.requests++
+		f := &flow{id: a.Req, src: int(a.Source) - 1, wire: a.Range, pos: a.Range.Start}
+		l := w.links[f.src]
+		f.headAt = w.now + max(l.rtt, dt)
+		if open := w.open(f.src); l.dial && open >= w.conns[f.src] {
+			f.headAt += 2 * l.rtt
+			w.conns[f.src] = open + 1
+		}
+		w.flows = append(w.flows, f)
+	case sched.Cancel:
+		for _, f := range w.flows {
+			if f.id == a.Req {
+				w.remove(f, true)
+				return
+			}
+		}
+	}
+}
+
+func (w *world) remove(f *flow, cut bool) {
+	for i, o := range w.flows {
+		if o == f {
+			w.flows = append(w.flows[:i:i], w.flows[i+1:]...)
+			break
+		}
+	}
+	if l := w.links[f.src]; cut && f.head {
+		share := l.rate(w.now) / float64(max(1, w.active(f.src)+1))
+		w.res.wasted += min(int64(share*l.rtt.Seconds()), f.wire.End-f.pos)
+	}
+}
+
+func (w *world) open(i int) (n int) {
+	for _, f := range w.flows {
+		if f.src == i {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) active(i int) (n int) {
+	for _, f := range w.flows {
+		if f.src == i && f.head && w.plan.Want(f.id, w.now) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) deliver(i int) {
+	l := w.links[i]
+	open := 0
+	for _, f := range append([]*flow(nil), w.flows...) {
+		if f.src != i {
+			continue
+		}
+		open++
+		switch {
+		case l.dead != nil && l.dead(w.now):
+			if f.head || w.now >= f.headAt {
+				w.remove(f, false)
+				w.plan.Ended(f.id, sched.Reset, 0, true, w.now)
+			}
+		case !f.head && l.conns > 0 && open > l.conns && w.now >= f.headAt:
+			w.remove(f, false)
+			w.res.refused++
+			w.plan.Ended(f.id, sched.Overload, 0, false, w.now)
+		case !f.head && w.now >= f.headAt && l.rate(w.now) > 0:
+			f.head = true
+			w.plan.Opened(f.id, w.now)
+		}
+	}
+	n := w.active(i)
+	if n == 0 {
+		w.finish(i)
+		return
+	}
+	share := l.rate(w.now) * dt.Seconds()
+	if !l.perConn {
+		for k, o := range w.links {
+			if k != i && o.uplink != 0 && o.uplink == l.uplink {
+				n += w.active(k)
+			}
+		}
+		share /= float64(n)
+	}
+	for _, f := range append([]*flow(nil), w.flows...) {
+		if f.src == i && f.head {
+			w.feed(f, share)
+		}
+	}
+	w.finish(i)
+}
+
+func (w *world) feed(f *flow, share float64) {
+	f.credit += share
+	for f.credit >= 1 {
+		want := w.plan.Want(f.id, w.now)
+		if want <= 0 {
+			f.credit = min(f.credit, share)
+			return
+		}
+		n := min(want, int64(f.credit))
+		fresh, _ := w.plan.Got(f.id, n, w.now)
+		for _, r := range fresh {
+			n -= r.Len()
+			f.pos += r.Len()
+			f.credit -= float64(r.Len())
+		}
+		f.pos += n
+		f.credit -= float64(n)
+		w.res.wasted += n
+	}
+}
+
+// finish ends the flows that have nothing more to bring.
+func (w *world) finish(i int) {
+	for _, f := range append([]*flow(nil), w.flows...) {
+		if f.src == i && f.head && w.plan.Want(f.id, w.now) < 0 {
+			cut := f.pos < f.wire.End
+			w.remove(f, cut)
+			w.plan.Ended(f.id, sched.Done, 0, cut, w.now)
+		}
+	}
+}
+
+// read takes what is there; the reader is infinitely fast.
+func (w *world) read() {
+	have := w.plan.Have(w.pos)
+	if have.Len() == 0 {
+		w.plan.Waiting(w.reader, true, w.now)
+		if gap := w.now - w.last; gap > 100*time.Millisecond && w.pos > 0 {
+			w.res.stalled += dt
+			w.res.stall = max(w.res.stall, gap)
+		}
+		return
+	}
+	w.plan.Waiting(w.reader, false, w.now)
+	w.pos = have.End
+	w.last = w.now
+	w.plan.Read(w.reader, w.pos, w.now)
+}
+
+func constant(r float64) func(time.Duration) float64 {
+	return func(time.Duration) float64 { return r }
+}
+
+// changing jumps every 4 to 8 s to a rate between lo and hi.
+func changing(rng *rand.Rand, lo, hi float64) func(time.Duration) float64 {
+	type leg struct {
+		until time.Duration
+		rate  float64
+	}
+	var legs []leg
+	return func(t time.Duration) float64 {
+		for len(legs) == 0 || legs[len(legs)-1].until <= t {
+			at := time.Duration(0)
+			if len(legs) > 0 {
+				at = legs[len(legs)-1].until
+			}
+			legs = append(legs, leg{at + 4*time.Second + time.Duration(rng.Int64N(int64(4*time.Second))), lo + rng.Float64()*(hi-lo)})
+		}
+		for _, l := range legs {
+			if t < l.until {
+				return l.rate
+			}
+		}
+		return 0
+	}
+}
+
+// pausing stops for 0.3 to 2 s about every 5 s.
+func pausing(rng *rand.Rand, rate float64) func(time.Duration) float64 {
+	var stops []time.Duration // begin, end, begin, end …
+	return func(t time.Duration) float64 {
+		for len(stops) == 0 || stops[len(stops)-1] <= t {
+			at := time.Duration(0)
+			if len(stops) > 0 {
+				at = stops[len(stops)-1]
+			}
+			begin := at + time.Duration(rng.ExpFloat64()*float64(5*time.Second))
+			stops = append(stops, begin, begin+time.Duration((0.3+1.7*rng.Float64())*float64(time.Second)))
+		}
+		for i := 0; i < len(stops); i += 2 {
+			if t < stops[i] {
+				return rate
+			}
+			if t < stops[i+1] {
+				return 0
+			}
+		}
+		return rate
+	}
+}
+
+// until is rate before t0 and then after.
+func until(t0 time.Duration, rate, after float64) func(time.Duration) float64 {
+	return func(t time.Duration) float64 {
+		if t < t0 {
+			return rate
+		}
+		return math.Max(after, 0)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package ranges_test
+
+const sample = false

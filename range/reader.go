@@ -1,0 +1,150 @@
+package ranges
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"dtpx/range/internal/sched"
+)
+
+// Reader is the body of an accelerated response: the download's bytes from
+// one position to another, in order. Read and Close may be called from
+// different goroutines.
+type Reader struct {
+	d          *Download
+	id         sched.ReaderID
+	req        *http.Request
+	ctx        context.Context
+	start, end int64
+	ready      chan struct{}
+
+	// guarded by d.mu
+	pos     int64
+	left    bool
+	owner   bool // slices repeat this reader's request
+	waiting bool
+	err     error // sticky; the bytes from here on cannot be had
+}
+
+var errClosed = errors.New("read of a closed body")
+
+// Read waits for the next bytes. It returns io.EOF only at the end of the
+// range that was promised, and never before.
+func (r *Reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	var blocked time.Time
+	for {
+		n, err := r.take(p, blocked)
+		if n > 0 || err != nil {
+			return n, err
+		}
+		if blocked.IsZero() {
+			blocked = time.Now()
+		}
+		select {
+		case <-r.ready:
+		case <-r.ctx.Done():
+			return 0, context.Cause(r.ctx)
+		}
+	}
+}
+
+// take copies stored bytes, or notes that the reader waits.
+func (r *Reader) take(p []byte, blocked time.Time) (int, error) {
+	d := r.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case r.left:
+		return 0, errClosed
+	case r.pos == r.end:
+		return 0, io.EOF
+	}
+	run := d.plan.Have(r.pos).Intersect(Range{Start: r.pos, End: r.end}) // others may want more
+	if run.Empty() {
+		if err := cmp.Or(r.err, d.err); err != nil {
+			return 0, err
+		}
+		if !r.waiting {
+			r.waiting = true
+			d.plan.Waiting(r.id, true, d.now())
+			d.nudge()
+		}
+		return 0, nil
+	}
+	got, err := d.store.Peek(r.pos, int(min(run.Len(), int64(len(p)))))
+	if err != nil {
+		d.failLocked(err)
+		return 0, err
+	}
+	n := copy(p, got)
+	r.advanceLocked(int64(n), blocked)
+	return n, nil
+}
+
+// advanceLocked moves the reader on and drops blocks that nobody wants.
+func (r *Reader) advanceLocked(n int64, blocked time.Time) {
+	d, was := r.d, r.pos
+	r.pos += n
+	d.sent += n
+	if r.waiting {
+		r.waiting = false
+		d.plan.Waiting(r.id, false, d.now())
+		if !blocked.IsZero() && was > r.start {
+			d.stalled = max(d.stalled, time.Since(blocked))
+		}
+	}
+	d.plan.Read(r.id, r.pos, d.now())
+	if block := d.engine.block; was/block != r.pos/block || r.pos == r.end {
+		d.dropLocked(Range{Start: was / block * block, End: r.pos / block * block})
+		d.nudge()
+	}
+}
+
+// dropLocked frees whole blocks of r that no reader wants any longer.
+func (d *Download) dropLocked(r Range) {
+	block := d.engine.block
+	for at := r.Start; at < r.End; at += block {
+		b := Range{Start: at, End: at + block}
+		if gone := d.plan.Unwanted(b); len(gone) == 1 && gone[0] == b {
+			d.store.Drop(b)
+			d.plan.Forget(b)
+		}
+	}
+}
+
+// sweepLocked frees what was held for a reader that has left: one that seeks
+// about would otherwise leave a window behind at each place.
+func (d *Download) sweepLocked() {
+	block := d.engine.block
+	for _, r := range d.plan.Stored() {
+		d.dropLocked(Range{Start: r.Start / block * block, End: r.End})
+	}
+}
+
+func (r *Reader) signal() {
+	select {
+	case r.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Close gives up the reader's interest. When it was the last one, Close stops
+// the download and waits for its goroutines.
+func (r *Reader) Close() error {
+	r.d.mu.Lock()
+	first := !r.left
+	r.left = true
+	r.d.mu.Unlock()
+	if first {
+		r.signal()
+		r.d.leave(r)
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package ranges
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"dtpx/range/internal/sched"
+)
+
+// Transport is an http.RoundTripper that accelerates large GETs. It is safe
+// for concurrent use.
+type Transport struct {
+	// Base sends the clients' own requests, and the connections of slices
+	// are modelled on it. It must not decompress. Required.
+	Base *http.Transport
+	// Engine is shared by Transports of one program. Required.
+	Engine *Engine
+	// Realm separates Transports of one Engine: downloads are never shared
+	// between realms.
+	Realm string
+}
+
+// DownloadField is the response header field that names the download; see
+// Engine.Downloads.
+const DownloadField = "Dtpx-Download"
+
+// RoundTrip sends req and, when the response is worth it, begins to fetch the
+// rest of its body from more than one place.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	e := t.Engine
+	e.init()
+	if req.Method != http.MethodGet || req.Header.Get("Upgrade") != "" || req.Body != nil && req.Body != http.NoBody {
+		return t.Base.RoundTrip(req)
+	}
+	if resp, err, ok := t.join(req); ok {
+		return resp, err
+	}
+	first := t.probe(req)
+	resp, err := first.send()
+	first, resp, err = t.again(first, req, resp, err)
+	if err != nil {
+		return nil, err
+	}
+	e.redirect.note(clientOf(req.Context()).Name, req, resp)
+	return t.accelerate(req, first, resp), nil
+}
+
+// probe is the client's own request on its way: the first look at the
+// resource, and slice 0.
+type probe struct {
+	t        *Transport
+	req      *http.Request
+	cancel   context.CancelFunc
+	release  func() bool // ends the tie to the client's context
+	edge     atomic.Pointer[netip.AddrPort]
+	wrote    atomic.Int64 // UnixNano of the request's last byte
+	duration time.Duration
+}
+
+// probe ties the request to the client only until its response belongs to a
+// download, which may outlive this client.
+func (t *Transport) probe(req *http.Request) *probe {
+	p := &probe{t: t}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(req.Context()))
+	p.cancel = cancel
+	p.release = context.AfterFunc(req.Context(), cancel)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(i httptrace.GotConnInfo) {
+			if a, err := netip.ParseAddrPort(i.Conn.RemoteAddr().String()); err == nil {
+				p.edge.Store(&a)
+			}
+		},
+		WroteRequest: func(httptrace.WroteRequestInfo) { p.wrote.Store(time.Now().UnixNano()) },
+	})
+	p.req = req.WithContext(ctx)
+	return p
+}
+
+func (p *probe) send() (*http.Response, error) {
+	began := time.Now()
+	resp, err := p.t.Base.RoundTrip(p.req)
+	if w := p.wrote.Load(); w != 0 {
+		began = time.Unix(0, w)
+	}
+	p.duration = max(time.Since(began), 0)
+	return resp, err
+}
+
+func (p *probe) target() Target {
+	tg := Target{URL: p.req.URL, Credentials: hasCredentials(p.req.Header)}
+	if a := p.edge.Load(); a != nil && !p.t.proxied(p.req) {
+		tg.Edge = *a
+	}
+	return tg
+}
+
+// proxied reports that a parent proxy stands between us and the origin.
+func (t *Transport) proxied(req *http.Request) bool {
+	if t.Base.Proxy == nil {
+		return false
+	}
+	u, err := t.Base.Proxy(req)
+	return u != nil || err != nil
+}
+
+func hasCredentials(h http.Header) bool {
+	return h.Get("Cookie") != "" || h.Get("Authorization") != ""
+}
+
+// accelerate makes resp the slice 0 of a download if it can be; otherwise it
+// returns resp with the reason noted.
+func (t *Transport) accelerate(client *http.Request, p *probe, resp *http.Response) *http.Response {
+	e := t.Engine
+	asked, _, _ := ParseRange(p.req.Header.Values("Range"))
+	v, r, reason := eligible(resp, asked)
+	size := r.Len()
+	if reason != "" {
+		size = resp.ContentLength
+	}
+	if size >= 0 && size < e.MinSize || resp.StatusCode/100 != 2 {
+		return resp // small: not worth a word
+	}
+	switch {
+	case reason != "":
+	case e.Disabled:
+		reason = "acceleration is off"
+	case e.never(p.req.URL.Hostname()):
+		reason = "host is in accelerate.never"
+	case e.Hosts.get(p.req.URL).NoRanges:
+		reason = "this server is known to ignore ranges"
+	}
+	if reason == "" {
+		d := t.newDownload(p, resp, v)
+		if e.Memory.enter(d) {
+			d.plan.SetWindow(e.Memory.grant(d, 0, e.Window))
+			return t.begin(client, p, d, resp, r)
+		}
+		reason = "memory is short"
+	}
+	return e.watch(p.req, resp, reason)
+}
+
+// begin starts d and replaces the body of its first response.
+func (t *Transport) begin(client *http.Request, p *probe, d *Download, resp *http.Response, r Range) *http.Response {
+	e := t.Engine
+	p.release()
+	context.AfterFunc(d.ctx, p.cancel)
+	orig := *resp
+	resp.Header.Set(DownloadField, d.id)
+	resp.Body = d.start(client, &orig, r, p.duration, p.cancel)
+	e.mu.Lock()
+	e.active[d.key] = append(e.active[d.key], d) // from here on others may join
+	e.mu.Unlock()
+	e.remember(&entry{d: d})
+	return resp
+}
+
+func (t *Transport) newDownload(p *probe, resp *http.Response, v version) *Download {
+	e := t.Engine
+	d := &Download{
+		engine: e, transport: t, id: newID(), key: t.key(p.req), target: p.target(), version: v,
+		header: resp.Header.Clone(), status: resp.StatusCode, began: time.Now(),
+		kick: make(chan struct{}, 1), over: make(chan struct{}), played: played(p.req, resp, v.total), renewing: make(chan struct{}, 1), store: e.NewStore(), fetches: map[sched.ID]*fetch{},
+	}
+	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(p.req.Context()))
+	d.request = p.req.WithContext(d.ctx)
+	d.url = d.request
+	facts := e.Hosts.get(p.req.URL)
+	known := facts.Ranges && float64(v.total) > 2*facts.Rate
+	params := sched.Default(v.total, e.Window)
+	if e.tune != nil {
+		e.tune(&params)
+	}
+	d.drainSize = params.Drain
+	d.plan = sched.New(params, v.total, known)
+	t.addSources(d, facts)
+	return d
+}
+
+// addSources makes the direct connection the first source, and shares the
+// allowed connections among the local ones.
+func (t *Transport) addSources(d *Download, facts HostFacts) {
+	srcs := []Source{&direct{base: t.Base}}
+	if t.Engine.Sources != nil {
+		srcs = append(srcs, t.Engine.Sources(d.target)...)
+	}
+	local := 0
+	for _, s := range srcs {
+		if s.Kind() == KindDirect || s.Kind() == KindInterface {
+			local++
+		}
+	}
+	for i, s := range srcs {
+		info := sched.SourceInfo{Lanes: 1}
+		if s.Kind() == KindDirect || s.Kind() == KindInterface {
+			info.Lanes = max(1, t.Engine.Connections/local)
+			info.Ceiling, info.Start, info.Rate = facts.Ceiling, facts.Lanes, facts.Rate
+		}
+		if i == 0 {
+			info.Rate = 0 // slice 0 will tell
+		}
+		d.sources = append(d.sources, &origin{Source: s})
+		d.plan.AddSource(info)
+	}
+}
