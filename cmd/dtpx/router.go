@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"dtpx/proxy"
+	ranges "dtpx/range"
+)
+
+// route is the way of one kind of client: its own connection pool, because a
+// connection to this machine's loopback must not be reused for a client that
+// may not dial it.
+type route struct {
+	base    *http.Transport
+	upgrade *http.Transport // HTTP/1.1 only: other protocols cannot be switched
+	engine  *ranges.Transport
+	dial    proxy.DialFunc // for tunnels
+}
+
+// router is the http.RoundTripper and dialler of the proxy: it chooses the
+// route by who asks, and honours the wish to be left alone.
+type router struct {
+	local, remote *route
+	guard         *proxy.Guard
+	hop           string // added for a parent proxy on this machine; "" otherwise
+}
+
+const dialTimeout = 15 * time.Second
+
+func newRouter(o *outbound, e *ranges.Engine, g *proxy.Guard) *router {
+	plain := &net.Dialer{Timeout: dialTimeout}
+	guarded := &net.Dialer{Timeout: dialTimeout, Control: g.Control}
+	r := &router{guard: g, local: newRoute(o, e, "local", plain.DialContext), remote: newRoute(o, e, "remote", guarded.DialContext)}
+	if o.upstream != nil { // the parent proxy is the owner's choice wherever it is
+		r.remote = newRoute(o, e, "remote", plain.DialContext)
+		r.hop = o.hop
+	}
+	return r
+}
+
+func newRoute(o *outbound, e *ranges.Engine, realm string, dial proxy.DialFunc) *route {
+	base := o.transport(dial)
+	up := base.Clone()
+	up.ForceAttemptHTTP2 = false
+	up.Protocols = new(http.Protocols)
+	up.Protocols.SetHTTP1(true)
+	return &route{
+		base: base, upgrade: up, dial: o.tunnel(dial),
+		engine: &ranges.Transport{Base: base, Engine: e, Realm: realm},
+	}
+}
+
+func (r *router) route(ctx context.Context) *route {
+	if c, ok := proxy.ClientFrom(ctx); ok && !c.Loopback {
+		return r.remote
+	}
+	return r.local
+}
+
+// admit guards a parent proxy on this machine: what it dials for a client that
+// is not on loopback cannot be checked where it is dialled, so names are
+// resolved here. One that only the parent can resolve is left to it.
+func (r *router) admit(ctx context.Context, hostport string) error {
+	if r.hop == "" || r.route(ctx) == r.local {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
+	}
+	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	for _, a := range addrs {
+		if err := r.guard.Check(netip.AddrPortFrom(a, 0)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
+	way := r.route(req.Context())
+	bypass := req.Header.Get(proxy.BypassField)
+	if err := r.admit(req.Context(), req.URL.Host); err != nil {
+		return nil, err
+	}
+	if bypass != "" || r.hop != "" {
+		req = req.WithContext(req.Context()) // shallow: a deep copy would lose the trailers of an upload
+		req.Header = req.Header.Clone()
+		req.Header.Del(proxy.BypassField)
+		if r.hop != "" && req.URL.Scheme == "http" {
+			req.Header.Add(proxy.HopField, r.hop)
+		}
+	}
+	switch {
+	case req.Header.Get("Upgrade") != "":
+		return way.upgrade.RoundTrip(req)
+	case bypass == "1":
+		return way.base.RoundTrip(req)
+	}
+	return way.engine.RoundTrip(req)
+}
+
+// Dial opens a tunnel for the client of ctx.
+func (r *router) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if err := r.admit(ctx, addr); err != nil {
+		return nil, err
+	}
+	return r.route(ctx).dial(ctx, network, addr)
+}
+
+func (r *router) close() {
+	for _, w := range []*route{r.local, r.remote} {
+		w.base.CloseIdleConnections()
+		w.upgrade.CloseIdleConnections()
+	}
+}
+
+// clientContext names the client for the engine.
+func clientContext(ctx context.Context, c proxy.Client) context.Context {
+	name := "unknown"
+	switch {
+	case c.User != "":
+		name = c.User + "@" + c.Addr.String()
+	case c.Addr != netip.Addr{}:
+		name = c.Addr.String()
+	}
+	return ranges.WithClient(ctx, ranges.Client{Name: name})
+}
