@@ -1,0 +1,116 @@
+package relay
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// slots counts connections, in all and by member.
+type slots struct {
+	all, each int // write-once
+
+	mu     sync.Mutex // guards what follows
+	taken  int
+	member map[string]int
+}
+
+func (s *slots) take(member string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken >= s.all || s.member[member] >= s.each {
+		return false
+	}
+	if s.member == nil {
+		s.member = map[string]int{}
+	}
+	s.taken++
+	s.member[member]++
+	return true
+}
+
+func (s *slots) release(member string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken--
+	if s.member[member]--; s.member[member] == 0 {
+		delete(s.member, member) // keys can be minted; their names must not stay
+	}
+}
+
+func (s *slots) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken
+}
+
+// bucket is a token bucket that may be overdrawn: bytes are paid for after they
+// came, and who is next waits until the debt is gone. So nobody has to know in
+// advance how much a read brings, and the average holds exactly.
+type bucket struct {
+	rate int64 // write-once; bytes per second, 0 is no limit
+
+	mu     sync.Mutex // guards what follows
+	tokens float64
+	last   time.Time
+}
+
+// burst is a tenth of a second: enough to bridge the pauses between reads.
+func (b *bucket) burst() float64 { return float64(b.rate) / 10 }
+
+// wait is how long to wait at now before the next read.
+func (b *bucket) wait(now time.Time) time.Duration {
+	if b.rate <= 0 {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refillLocked(now)
+	if b.tokens >= 0 {
+		return 0
+	}
+	return time.Duration(-b.tokens/float64(b.rate)*float64(time.Second)) + 1
+}
+
+func (b *bucket) pay(now time.Time, n int64) {
+	if b.rate <= 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refillLocked(now)
+	b.tokens -= float64(n)
+}
+
+// refillLocked ignores a clock that goes back.
+func (b *bucket) refillLocked(now time.Time) {
+	if b.last.IsZero() {
+		b.tokens = b.burst()
+	} else if d := now.Sub(b.last); d > 0 {
+		b.tokens = min(b.burst(), b.tokens+d.Seconds()*float64(b.rate))
+	}
+	b.last = now
+}
+
+// piece is how much one read may take, so that the debt stays short.
+func (b *bucket) piece() int64 {
+	if b.rate <= 0 {
+		return bufSize
+	}
+	return min(bufSize, max(4<<10, b.rate/20))
+}
+
+// sleep is false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,57 @@
+package relay
+
+import (
+	"errors"
+	"sync"
+)
+
+// Step is how much is reserved at once. A crash loses at most that per tunnel.
+const Step = 1 << 20
+
+var errQuota = errors.New("quota used up")
+
+// purse holds what a tunnel has reserved and not yet moved, for both directions:
+// left + held never exceed Step.
+type purse struct {
+	account Account // write-once
+
+	mu   sync.Mutex // guards what follows; held while booking, so that both directions do not book at once
+	left int64      // reserved and nobody's
+	held int64      // taken for reads that are under way
+}
+
+// take is called before a read and says how much it may bring.
+func (p *purse) take(n int64) (int64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left == 0 {
+		got, err := p.account.Reserve(Step - p.held)
+		if err != nil {
+			return 0, err
+		}
+		if got <= 0 {
+			return 0, errQuota
+		}
+		p.left = got
+	}
+	n = min(n, p.left)
+	p.left -= n
+	p.held += n
+	return n, nil
+}
+
+// spent is called after it.
+func (p *purse) spent(took, used int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held -= took
+	p.left += took - used
+}
+
+// settle is called once, after the last read; beyond is what moved uncounted.
+func (p *purse) settle(beyond int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.account.Settle(p.left - beyond)
+	p.left = 0
+}

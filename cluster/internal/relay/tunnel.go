@@ -1,0 +1,232 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// bufSize is what one read may bring: CPU goes per wake-up, not per byte.
+	bufSize = 256 << 10
+	// shortRead of a TCP socket is followed by a gather pause, so that the next
+	// one finds more. Above 20 MB/s no read is short.
+	shortRead = 64 << 10
+	// shortRecord is the same where a read ends with a TLS record (16 KiB): a
+	// full one says nothing about what waits behind it.
+	shortRecord = 8 << 10
+	gather      = 3 * time.Millisecond
+	// eager bytes of each direction are passed on without pauses: handshakes
+	// and small answers are round trips, not rates.
+	eager = 64 << 10
+)
+
+var (
+	errIdle = errors.New("tunnel idle")
+	buffers = sync.Pool{New: func() any { return new([bufSize]byte) }}
+)
+
+// tunnel copies between a member and its target. Both directions share one
+// purse and one idle watch. An end of one direction is passed on as such; an
+// error or the end of the quota ends both.
+type tunnel struct {
+	s              *Server
+	member, origin net.Conn
+	early          []byte // came behind the request
+	purse          *purse
+
+	up, down atomic.Int64 // bytes moved
+	moved    atomic.Int64 // when something last moved, unix nanoseconds
+	cancel   context.CancelCauseFunc
+
+	mu      sync.Mutex // guards what follows
+	stopped bool       // deadlines in the past stay there
+	wanDown int64      // what the WAN socket counted, 0 if it does not
+	wanUp   int64
+}
+
+func (t *tunnel) run(ctx context.Context) error {
+	ctx, t.cancel = context.WithCancelCause(ctx)
+	defer t.cancel(nil)
+	stop := after(ctx, func() { t.interrupt(context.Cause(ctx)) })
+	t.touch()
+	defer t.watch()()
+
+	var up sync.WaitGroup
+	up.Go(func() { t.finish(t.upward(ctx)) })
+	t.finish(t.pass(ctx, t.member, t.origin, &t.down))
+	up.Wait()
+
+	stop()
+
+	t.weigh()
+	t.origin.Close()
+	t.purse.settle(max(0, t.wanDown-t.down.Load()) + max(0, t.wanUp-t.up.Load()))
+	err := context.Cause(ctx)
+	if errors.Is(err, errQuota) {
+		linger(t.member) // all that was read has been written; let it arrive
+	}
+	return err
+}
+
+// interrupt wakes both directions. The member of a tunnel whose quota ended
+// gets what was read; in all other cases a cut must look like one.
+func (t *tunnel) interrupt(cause error) {
+	if errors.Is(cause, errQuota) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.stopped = true
+		t.member.SetReadDeadline(past)
+		t.member.SetWriteDeadline(time.Now().Add(lastWrite))
+		t.origin.SetDeadline(past)
+		return
+	}
+	t.weigh() // a closed socket tells nothing
+	abort(t.member)
+	abort(t.origin)
+}
+
+var past = time.Unix(1, 0)
+
+// lastWrite is how long a member may take to accept what was read when the
+// quota ended.
+const lastWrite = 2 * time.Second
+
+// limit gives one read its time, unless the tunnel was told to end.
+func (t *tunnel) limit(src net.Conn, d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.stopped {
+		src.SetReadDeadline(time.Now().Add(d))
+	}
+}
+
+func (t *tunnel) finish(err error) {
+	if err != nil {
+		t.cancel(err)
+	}
+}
+
+// upward passes on what came too early, then the rest.
+func (t *tunnel) upward(ctx context.Context) error {
+	for len(t.early) > 0 {
+		took, err := t.purse.take(int64(len(t.early)))
+		if err != nil {
+			return err
+		}
+		_, err = t.origin.Write(t.early[:took])
+		t.count(&t.up, took, took)
+		if err != nil {
+			return err
+		}
+		t.early = t.early[took:]
+	}
+	return t.pass(ctx, t.origin, t.member, &t.up)
+}
+
+// pass copies one direction until its end. Before each read: the owner's own
+// traffic, the rate, the quota.
+func (t *tunnel) pass(ctx context.Context, dst, src net.Conn, moved *atomic.Int64) error {
+	move := t.mover(dst, src)
+	defer move.free()
+	for {
+		if !t.turn(ctx) {
+			return context.Cause(ctx)
+		}
+		took, err := t.purse.take(t.s.rate.piece())
+		if err != nil {
+			return err
+		}
+		n, err := move.piece(took)
+		t.count(moved, took, n)
+		switch {
+		case errors.Is(err, io.EOF):
+			if !closeWrite(dst) {
+				return io.EOF // where one direction cannot end alone, both do
+			}
+			return nil
+		case err != nil:
+			return err
+		}
+		if moved.Load() > eager && n < move.short && !sleep(ctx, gather) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// turn waits until this direction may read.
+func (t *tunnel) turn(ctx context.Context) bool {
+	if y := t.s.Yield; y != nil {
+		if d := y(); d > 0 && !t.rest(ctx, d) {
+			return false
+		}
+	}
+	for {
+		d := t.s.rate.wait(t.s.Now())
+		if d <= 0 {
+			return ctx.Err() == nil
+		}
+		if !t.rest(ctx, d) {
+			return false
+		}
+	}
+}
+
+// rest is a pause that the relay wants: who waits for its turn is not idle.
+func (t *tunnel) rest(ctx context.Context, d time.Duration) bool {
+	t.touch()
+	ok := sleep(ctx, min(d, t.s.Idle/2))
+	t.touch()
+	return ok
+}
+
+func (t *tunnel) count(moved *atomic.Int64, took, n int64) {
+	t.purse.spent(took, n)
+	if n == 0 {
+		return
+	}
+	t.s.rate.pay(t.s.Now(), n)
+	moved.Add(n)
+	if moved == &t.up {
+		t.s.counts.up.Add(n)
+	} else {
+		t.s.counts.down.Add(n)
+	}
+	t.touch()
+}
+
+func (t *tunnel) touch() { t.moved.Store(time.Now().UnixNano()) }
+
+// watch ends the tunnel when neither direction has moved for the idle time.
+// A write that nobody takes does not move either.
+func (t *tunnel) watch() (stop func()) {
+	var timer *time.Timer
+	var mu sync.Mutex // the first firing may come before timer is set
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(t.s.Idle, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		rest := t.s.Idle - time.Since(time.Unix(0, t.moved.Load()))
+		if rest <= 0 {
+			t.cancel(errIdle)
+			return
+		}
+		timer.Reset(rest)
+	})
+	return func() { timer.Stop() }
+}
+
+// weigh asks what went over the WAN; it is more than was read and written by
+// what nobody read and what was sent twice. All of it was paid for.
+func (t *tunnel) weigh() {
+	if received, sent, ok := wanBytes(t.origin); ok {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.wanDown, t.wanUp = received, sent
+	}
+}

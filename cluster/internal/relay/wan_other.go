@@ -1,0 +1,7 @@
+//go:build !linux
+
+package relay
+
+import "net"
+
+func wanBytes(net.Conn) (received, sent int64, ok bool) { return 0, 0, false }
