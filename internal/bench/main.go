@@ -1,0 +1,125 @@
+// Command bench measures dtpx against other programs, or against the ideal, in
+// one and the same run, and prints a table of ratios:
+//
+//	go run ./internal/bench             # everything; needs root for the shaped links
+//	go run ./internal/bench -run limit  # cases whose name contains "limit"
+//	go run ./internal/bench -rounds 5   # more rounds; the median counts
+//
+// It starts the real binaries as a person would: the testbed's origin, dtpx
+// with a fresh state, curl as the client, aria2c as the rival. Rounds of the
+// two sides alternate, so that a noisy machine disturbs both alike. Targets
+// are those of the issue; a missed one is marked, never hidden.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// row is one line of the table.
+type row struct {
+	name   string
+	figure string // what was measured
+	value  float64
+	target float64
+	atMost bool   // value must be at most target; otherwise at least
+	note   string // the absolute numbers behind it
+}
+
+func (r row) ok() bool {
+	if r.atMost {
+		return r.value <= r.target
+	}
+	return r.value >= r.target
+}
+
+func (r row) String() string {
+	sign, mark := "≥", "ok"
+	if r.atMost {
+		sign = "≤"
+	}
+	if !r.ok() {
+		mark = "MISSED"
+	}
+	return fmt.Sprintf("%-34s %-30s %9.3f  %s %-8.4g %-6s %s", r.name, r.figure, r.value, sign, r.target, mark, r.note)
+}
+
+// benchCase is a set of rows measured together.
+type benchCase struct {
+	name string
+	run  func(b *bench) ([]row, error)
+}
+
+var cases = []benchCase{
+	{"throttled https 512", func(b *bench) ([]row, error) { return b.throttled("https", 512) }},
+	{"throttled http 512", func(b *bench) ([]row, error) { return b.throttled("http", 512) }},
+	{"throttled https 64", func(b *bench) ([]row, error) { return b.throttled("https", 64) }},
+	{"throttled http 64", func(b *bench) ([]row, error) { return b.throttled("http", 64) }},
+	{"first byte", (*bench).firstByte},
+	{"limit of 3", (*bench).limited},
+	{"link of 100 Mbit/s", (*bench).link},
+	{"loopback", (*bench).loopback},
+	{"two interfaces", (*bench).interfaces},
+	{"far link", (*bench).farLink},
+	{"delay and loss", (*bench).delays},
+	{"memory 8 GiB", (*bench).memory},
+	{"memory slow client", (*bench).slowClient},
+	{"faults", (*bench).faults},
+}
+
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == "bare" {
+		fail(bareProxy(os.Args[2]))
+		return
+	}
+	only := flag.String("run", "", "only cases whose name contains this")
+	rounds := flag.Int("rounds", 3, "rounds of each side; the median counts")
+	flag.Parse()
+	b, err := newBench(*rounds)
+	fail(err)
+	missed := 0
+	fmt.Printf("%-34s %-30s %9s  %-10s\n", "case", "figure", "measured", "target")
+	for _, c := range cases {
+		if !strings.Contains(c.name, *only) {
+			continue
+		}
+		rows, err := c.run(b)
+		for _, r := range rows {
+			fmt.Println(r)
+			if !r.ok() {
+				missed++
+			}
+		}
+		if err != nil {
+			fmt.Printf("%-34s could not be measured: %v\n", c.name, err)
+			missed++
+		}
+	}
+	b.close()
+	fmt.Printf("\n%d missed\n", missed)
+	if missed > 0 {
+		os.Exit(1)
+	}
+}
+
+func fail(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func median(v []float64) float64 {
+	v = slices.Clone(v)
+	slices.Sort(v)
+	if len(v) == 0 {
+		return 0
+	}
+	if n := len(v); n%2 == 0 {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+	return v[len(v)/2]
+}
