@@ -80,9 +80,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(outer, inner)
 }
 
-// shutdown waits for requests and closes those that last longer than ctx.
+// shutdown waits for requests and closes those that last longer than ctx. That
+// somebody has closed the listener before is no failure.
 func shutdown(ctx context.Context, srv *http.Server) error {
 	err := srv.Shutdown(ctx)
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
 	if err != nil {
 		err = errors.Join(err, srv.Close())
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dtpx/proxy"
 )
 
 func TestShutdownLetsDownloadsFinish(t *testing.T) {
@@ -102,4 +104,38 @@ func TestShutdownIsBounded(t *testing.T) {
 	if _, err := io.ReadAll(resp.Body); err == nil {
 		t.Error("a cut response looks whole")
 	}
+}
+
+// closedListener was closed by somebody else, which Accept has not noticed yet.
+type closedListener struct {
+	net.Listener
+	accepting, noticed chan struct{}
+}
+
+func (l closedListener) Accept() (net.Conn, error) {
+	close(l.accepting)
+	<-l.noticed
+	return nil, net.ErrClosed
+}
+
+func (l closedListener) Close() error {
+	close(l.noticed)
+	return net.ErrClosed
+}
+
+// The program closes its listener first, so that nobody connects to what is
+// about to end.
+func TestShutdownAfterTheListenerWasClosed(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	must(ln.Close())
+	closed := closedListener{ln, make(chan struct{}), make(chan struct{})}
+	s := &proxy.Server{}
+	served := make(chan error)
+	go func() { served <- s.Serve(closed) }()
+	<-closed.accepting
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	<-served
 }

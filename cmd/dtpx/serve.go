@@ -207,7 +207,7 @@ func (c *cli) finish(n *node, again <-chan os.Signal) error {
 		}
 	}()
 	if err := n.server.Shutdown(ctx); err != nil {
-		return errors.New("stopped before all downloads were finished")
+		return fmt.Errorf("stopped before all downloads were finished: %w", err)
 	}
 	return nil
 }

@@ -99,10 +99,13 @@ func (n *node) wait() int {
 	return n.cmd.ProcessState.ExitCode()
 }
 
-// stop ends dtpx as systemd does and wants a clean end.
+// stop ends dtpx as systemd does and wants a clean end. One that hangs is made
+// to say where.
 func (n *node) stop() {
 	n.t.Helper()
 	n.signal(syscall.SIGTERM)
+	hung := time.AfterFunc(patience/2, func() { n.cmd.Process.Signal(syscall.SIGQUIT) })
+	defer hung.Stop()
 	if code := n.wait(); code != 0 {
 		n.t.Errorf("exit status %d after SIGTERM: %s", code, n.log.String())
 	}
