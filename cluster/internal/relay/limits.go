@@ -15,10 +15,15 @@ type slots struct {
 	member map[string]int
 }
 
-func (s *slots) take(member string) bool {
+// take gives a slot; who is served last finds the second half taken.
+func (s *slots) take(member string, last bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.taken >= s.all || s.member[member] >= s.each {
+	all := s.all
+	if last {
+		all = (all + 1) / 2
+	}
+	if s.taken >= all || s.member[member] >= s.each {
 		return false
 	}
 	if s.member == nil {

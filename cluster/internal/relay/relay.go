@@ -57,6 +57,12 @@ type Server struct {
 	// Yield is asked between reads how long the owner's own traffic wants the
 	// relay to wait; nil is never.
 	Yield func() time.Duration
+	// Last reports that a member is served after the others: it may take half
+	// of the slots, and its tunnels wait for theirs. nil is nobody.
+	Last func(member string) bool
+	// Reset is when the quota begins anew, told to who comes too late; nil is
+	// not known.
+	Reset func() time.Time
 	// Rate bounds the bytes per second of all tunnels, both ways; 0 is none.
 	Rate int64
 	// Conns bounds the tunnels in all, PerMember those of one member;
@@ -75,6 +81,7 @@ type Server struct {
 	waits  *slots // connections whose request is being read or answered
 	open   *slots // tunnels
 	counts counters
+	busy   atomic.Int64 // when a tunnel of who is not served last moved, unix nanoseconds
 
 	mu      sync.Mutex // guards what follows
 	closed  bool
@@ -132,6 +139,9 @@ func (s *Server) fill() {
 	}
 	if s.Meter == nil {
 		s.Meter = func(string) Account { return free{} }
+	}
+	if s.Last == nil {
+		s.Last = func(string) bool { return false }
 	}
 	s.rate = &bucket{rate: s.Rate}
 	s.open = &slots{all: s.Conns, each: s.PerMember}

@@ -11,7 +11,7 @@ import (
 
 // serve is the life of one connection.
 func (s *Server) serve(ctx context.Context, conn net.Conn, member string) error {
-	if !s.waits.take(member) {
+	if !s.waits.take(member, false) {
 		s.counts.refused.Add(1)
 		return &refusal{status: 429, reason: "flood"} // not said: saying it costs more than it is worth
 	}
@@ -48,10 +48,11 @@ func (s *Server) prepare(ctx context.Context, conn net.Conn, member string) (*tu
 	if err != nil {
 		return nil, err
 	}
-	if !s.open.take(member) {
+	last := s.Last(member)
+	if !s.open.take(member, last) {
 		return nil, &refusal{status: 429, reason: "connections", retry: time.Second}
 	}
-	t := &tunnel{s: s, member: conn, early: rest, purse: &purse{account: s.Meter(member)}}
+	t := &tunnel{s: s, last: last, member: conn, early: rest, purse: &purse{account: s.Meter(member)}}
 	if err = t.start(ctx, to); err != nil {
 		t.purse.settle(0)
 		s.open.release(member)
@@ -60,13 +61,21 @@ func (s *Server) prepare(ctx context.Context, conn net.Conn, member string) (*tu
 	return t, nil
 }
 
+// untilReset is what Retry-After says when the quota is used up.
+func (s *Server) untilReset() time.Duration {
+	if s.Reset == nil {
+		return 0
+	}
+	return max(0, s.Reset().Sub(s.Now()))
+}
+
 // start reserves before it dials, so that nothing is dialled without quota.
 func (t *tunnel) start(ctx context.Context, to target) error {
 	took, err := t.purse.take(Step)
 	if err == nil {
 		t.purse.spent(took, 0)
 	} else if errors.Is(err, errQuota) {
-		return &refusal{status: 503, reason: "quota"}
+		return &refusal{status: 503, reason: "quota", retry: t.s.untilReset()}
 	} else {
 		return &refusal{status: 503, reason: "ledger", err: err}
 	}

@@ -35,6 +35,7 @@ var (
 // error or the end of the quota ends both.
 type tunnel struct {
 	s              *Server
+	last           bool // served after the others
 	member, origin net.Conn
 	early          []byte // came behind the request
 	purse          *purse
@@ -89,6 +90,10 @@ func (t *tunnel) interrupt(cause error) {
 	abort(t.member)
 	abort(t.origin)
 }
+
+// lastWait is the pause before each read of who is served last while others
+// are served.
+const lastWait = 200 * time.Millisecond
 
 var past = time.Unix(1, 0)
 
@@ -165,6 +170,9 @@ func (t *tunnel) turn(ctx context.Context) bool {
 			return false
 		}
 	}
+	if t.last && time.Since(time.Unix(0, t.s.busy.Load())) < lastWait && !t.rest(ctx, lastWait) {
+		return false
+	}
 	for {
 		d := t.s.rate.wait(t.s.Now())
 		if d <= 0 {
@@ -199,7 +207,13 @@ func (t *tunnel) count(moved *atomic.Int64, took, n int64) {
 	t.touch()
 }
 
-func (t *tunnel) touch() { t.moved.Store(time.Now().UnixNano()) }
+func (t *tunnel) touch() {
+	now := time.Now().UnixNano()
+	t.moved.Store(now)
+	if !t.last {
+		t.s.busy.Store(now)
+	}
+}
 
 // watch ends the tunnel when neither direction has moved for the idle time.
 // A write that nobody takes does not move either.
