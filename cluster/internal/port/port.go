@@ -1,0 +1,299 @@
+// Package port is the peer port: streams (TCP with mutual TLS) and packets (UDP
+// of the same number) between members of a group, on LAN addresses only.
+//
+//	lan.go    which addresses of this machine count
+//	port.go   one listener and one packet socket for each, following changes
+//	accept.go handshakes: bounded, judged by the group's rules, refusals told
+//	dial.go   streams to members
+//	conn.go   what both give
+//
+// What a stream is for is agreed in its handshake (ALPN).
+package port
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"dtpx/cluster/internal/group"
+)
+
+// Options of a Port. Member and Handle are needed.
+type Options struct {
+	Number     int        // 0 takes a free one, the same for all addresses
+	Host       netip.Addr // listen on this address only; invalid is all that LAN gives
+	Interfaces []string   // as LAN takes them
+	Member     *group.Member
+	Kinds      []string // of streams accepted; none is all
+	// Handle gets each stream that was accepted and owns it. It is called on
+	// a goroutine of its own, for which Close waits.
+	Handle func(ctx context.Context, c *Conn)
+	// Changed is called, never concurrently, when the addresses have changed.
+	Changed func()
+	// Refused is told of each handshake that failed by the group's rules.
+	Refused func(from netip.AddrPort, why *group.Refusal)
+	Log     *slog.Logger
+}
+
+// Packet is one UDP datagram.
+type Packet struct {
+	Data []byte
+	From netip.AddrPort
+	At   time.Time
+}
+
+const (
+	look       = 2 * time.Second // how often the addresses are looked at
+	packetMax  = 2 << 10         // more than any member sends
+	packetsMax = 256             // waiting to be taken
+)
+
+// Port is open until Close. It is safe for concurrent use.
+type Port struct {
+	o       Options
+	number  int
+	packets chan Packet
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	door    *door
+
+	mu      sync.Mutex // guards what follows
+	closed  bool
+	sockets map[Place]*socket
+	conns   map[*Conn]struct{}
+}
+
+// socket is what listens at one place.
+type socket struct {
+	place Place
+	tcp   net.Listener
+	udp   *net.UDPConn
+}
+
+// Open listens. An error says that nothing can be listened on for a reason
+// that will not go away by itself; that there is no LAN now is none.
+func Open(o Options) (*Port, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Port{o: o, number: o.Number, packets: make(chan Packet, packetsMax), door: newDoor(),
+		sockets: map[Place]*socket{}, conns: map[*Conn]struct{}{}}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	if _, err := p.follow(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	p.wg.Go(p.watch)
+	return p, nil
+}
+
+// Number is the port's number, 0 as long as one is to be chosen and there is no
+// place to listen.
+func (p *Port) Number() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.number
+}
+
+// Places are where the port listens now.
+func (p *Port) Places() []Place {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []Place
+	for place := range p.sockets {
+		all = append(all, place)
+	}
+	return all
+}
+
+// Packets are those that came, dropped if nobody takes them.
+func (p *Port) Packets() <-chan Packet { return p.packets }
+
+// watch follows changes of the addresses: DHCP, cables, sleep.
+func (p *Port) watch() {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	warned := ""
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		changed, err := p.follow()
+		if err != nil && err.Error() != warned {
+			p.o.Log.Warn("peer port", "err", err)
+			warned = err.Error()
+		}
+		if changed && p.o.Changed != nil {
+			p.o.Changed()
+		}
+	}
+}
+
+// follow opens and closes sockets until they fit the addresses.
+func (p *Port) follow() (changed bool, err error) {
+	places, err := LAN(p.o.Interfaces)
+	if err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false, nil
+	}
+	want := map[Place]bool{}
+	for _, at := range places {
+		if p.o.Host.IsValid() && !p.o.Host.IsUnspecified() && at.Prefix.Addr() != p.o.Host {
+			continue
+		}
+		want[at] = true
+	}
+	for at, s := range p.sockets {
+		if !want[at] {
+			s.close()
+			delete(p.sockets, at)
+			changed = true
+		}
+	}
+	var errs []error
+	for at := range want {
+		if p.sockets[at] != nil {
+			continue
+		}
+		s, err := p.listenLocked(at)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		p.sockets[at] = s
+		p.wg.Go(func() { p.accept(s) })
+		p.wg.Go(func() { p.receive(s) })
+		changed = true
+	}
+	if len(p.sockets) == 0 && len(errs) > 0 {
+		return changed, errors.Join(errs...)
+	}
+	for _, err := range errs {
+		p.o.Log.Debug("peer port", "err", err) // an address that is about to come or go
+	}
+	return changed, nil
+}
+
+func (p *Port) listenLocked(at Place) (*socket, error) {
+	addr := func() string { return net.JoinHostPort(at.Prefix.Addr().String(), strconv.Itoa(p.number)) }
+	cfg := net.ListenConfig{Control: bound(at.Interface), KeepAliveConfig: keepAlive}
+	tcp, err := cfg.Listen(p.ctx, "tcp", addr())
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("peer port %s is in use: another dtpx may be running; choose another with cluster.listen", addr())
+	} else if err != nil {
+		return nil, fmt.Errorf("listen for peers: %w", err)
+	}
+	p.number = tcp.Addr().(*net.TCPAddr).Port
+	udp, err := cfg.ListenPacket(p.ctx, "udp", addr())
+	if err != nil {
+		tcp.Close()
+		return nil, fmt.Errorf("listen for peers: %w", err)
+	}
+	return &socket{at, tcp, udp.(*net.UDPConn)}, nil
+}
+
+func (s *socket) close() {
+	s.tcp.Close()
+	s.udp.Close()
+}
+
+func (p *Port) receive(s *socket) {
+	buf := make([]byte, packetMax)
+	for {
+		n, from, err := s.udp.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil || n == packetMax {
+			if p.ctx.Err() != nil {
+				return
+			}
+			continue // Windows reports ICMP here
+		}
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		select {
+		case p.packets <- Packet{append([]byte(nil), buf[:n]...), from, time.Now()}:
+		default: // a flood; members send again
+		}
+	}
+}
+
+// WriteTo sends one packet from the place nearest to its destination.
+func (p *Port) WriteTo(b []byte, to netip.AddrPort) error {
+	p.mu.Lock()
+	var best *socket
+	for at, s := range p.sockets {
+		a := at.Prefix.Addr()
+		if a.Is4() != to.Addr().Is4() {
+			continue
+		}
+		if best == nil || at.Prefix.Contains(to.Addr()) {
+			best = s
+		}
+	}
+	p.mu.Unlock()
+	if best == nil {
+		return fmt.Errorf("no LAN address to reach %s from", to)
+	}
+	_, err := best.udp.WriteToUDPAddrPort(b, to)
+	return err
+}
+
+// Drop closes the streams whose peer is out.
+func (p *Port) Drop(out func(group.NodeID) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		if out(c.Peer) {
+			c.NetConn().Close()
+		}
+	}
+}
+
+// Close ends everything: sockets, streams, and their handlers, and waits.
+func (p *Port) Close() {
+	p.cancel()
+	p.mu.Lock()
+	p.closed = true
+	for at, s := range p.sockets {
+		s.close()
+		delete(p.sockets, at)
+	}
+	for c := range p.conns {
+		c.NetConn().Close()
+	}
+	p.mu.Unlock()
+	p.wg.Wait()
+}
+
+// keep has c closed with the port; false means that it is closed already.
+func (p *Port) keep(c *Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		c.NetConn().Close()
+		return false
+	}
+	p.conns[c] = struct{}{}
+	return true
+}
+
+func (p *Port) forget(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+}
