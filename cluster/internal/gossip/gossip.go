@@ -9,13 +9,15 @@
 // addresses at which that very node has proven its key first.
 //
 //	every second          probe one member; silent for about 10 s: gone
-//	every 30 to 60 s      compare the whole list with one member
+//	every 20 to 40 s      compare the whole list with one member
 //	every 10 to 30 s      try a few that are gone, and Options.Seeds
 //	the address changed   another session; the old one dies by itself
 //
 // Not guaranteed: that an entry is who it says it is (the handshake with that
 // NodeID tells), that everybody has the same list at the same time, and anything
-// that Meta says.
+// that Meta says. Strangers cost little; a member who means harm can forge
+// messages about the death of others, which hides them until their next session,
+// and make this node spend memory and CPU, but not end it.
 package gossip
 
 import (
