@@ -13,6 +13,8 @@ type mover struct {
 	buf      *[bufSize]byte // nil: spliced
 	short    int64
 	limit    func() // before each splice
+	batch    *batch // of a slow src that is a socket; nil: read as it comes
+	hushed   bool
 }
 
 func (t *tunnel) mover(dst, src net.Conn) *mover {
@@ -24,7 +26,7 @@ func (t *tunnel) mover(dst, src net.Conn) *mover {
 		// long a trickle may go unseen.
 		return &mover{dst: dst, src: src, limit: func() { t.limit(src, t.s.Idle/2) }}
 	case from:
-		return &mover{dst: dst, src: src, buf: buffers.Get().(*[bufSize]byte), short: shortRead}
+		return &mover{dst: dst, src: src, buf: buffers.Get().(*[bufSize]byte), short: shortRead, batch: newBatch(src)}
 	}
 	return &mover{dst: dst, src: src, buf: buffers.Get().(*[bufSize]byte), short: shortRecord}
 }
@@ -40,13 +42,33 @@ func (m *mover) piece(limit int64) (int64, error) {
 	if m.buf == nil {
 		return m.splice(limit)
 	}
-	n, err := m.src.Read(m.buf[:limit])
+	n, err := m.read(m.buf[:limit])
 	if n > 0 {
 		if _, werr := m.dst.Write(m.buf[:n]); werr != nil {
 			return int64(n), werr
 		}
 	}
 	return int64(n), err
+}
+
+// read takes what has gathered; if that is nothing, it waits for a byte.
+func (m *mover) read(p []byte) (int, error) {
+	if m.hushed {
+		if n, err := m.batch.take(p); n > 0 || err != nil {
+			return n, err
+		}
+		m.hushed = false
+		m.batch.hush(false)
+	}
+	return m.src.Read(p)
+}
+
+// gather is called before a pause in which src may fill up.
+func (m *mover) gather() {
+	if m.batch != nil && !m.hushed {
+		m.hushed = true
+		m.batch.hush(true)
+	}
 }
 
 // splice relies on io.Copy finding both ends bare.
