@@ -52,10 +52,11 @@ func (s *direct) Kind() string {
 
 func (s *direct) Name() string { return s.name }
 
-// Lane returns a connection of its own: HTTP/1.1, because slices on one h2
-// connection would share one TCP connection and its throttle.
-func (s *direct) Lane(t Target) Lane {
-	tr := s.base.Clone()
+// oneConn models the transport of a lane on base: a connection of its own, and
+// HTTP/1.1, because slices on one h2 connection would share one TCP connection
+// and its throttle.
+func oneConn(base *http.Transport) *http.Transport {
+	tr := base.Clone()
 	tr.ForceAttemptHTTP2 = false
 	tr.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	tr.Protocols = new(http.Protocols)
@@ -67,6 +68,11 @@ func (s *direct) Lane(t Target) Lane {
 	if tr.TLSClientConfig != nil {
 		tr.TLSClientConfig.NextProtos = nil
 	}
+	return tr
+}
+
+func (s *direct) Lane(t Target) Lane {
+	tr := oneConn(s.base)
 	if s.dial != nil {
 		tr.DialContext = s.dial
 	}
@@ -79,11 +85,11 @@ func (s *direct) Lane(t Target) Lane {
 			return dial(ctx, network, edge)
 		}
 	}
-	return &connLane{tr}
+	return connLane{tr}
 }
 
 // connLane is a Lane of one connection.
 type connLane struct{ tr *http.Transport }
 
-func (l *connLane) RoundTrip(req *http.Request) (*http.Response, error) { return l.tr.RoundTrip(req) }
-func (l *connLane) Close()                                              { l.tr.CloseIdleConnections() }
+func (l connLane) RoundTrip(req *http.Request) (*http.Response, error) { return l.tr.RoundTrip(req) }
+func (l connLane) Close()                                              { l.tr.CloseIdleConnections() }

@@ -32,7 +32,9 @@ type Download struct {
 	over      chan struct{} // closed when the last goroutine has ended
 	played    bool          // by something that jumps
 	wg        sync.WaitGroup
-	drainSize int64 // how much of a cut response is read so that its connection lives on
+	facts     HostFacts // of the host when it began
+	locals    int       // sources that share this machine's connections
+	drainSize int64     // how much of a cut response is read so that its connection lives on
 
 	mu      sync.Mutex
 	plan    *sched.Plan
@@ -52,6 +54,7 @@ type Download struct {
 	tail    sched.ReaderID // wants the end early; 0 = nobody
 	linger  *time.Timer    // set once the last reader of a played one has left
 
+	alive    []bool        // sources when Budget was last asked; of run alone
 	renewing chan struct{} // holds one token while a fresh target is asked for
 }
 
@@ -120,13 +123,22 @@ func (d *Download) run() {
 	defer d.wg.Done()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var look <-chan time.Time
+	if d.engine.Sources != nil {
+		ticker := time.NewTicker(lookTime)
+		defer ticker.Stop()
+		look = ticker.C
+	}
 	for {
 		select {
 		case <-d.ctx.Done():
 			return
 		case <-d.kick:
 		case <-timer.C:
+		case <-look:
+			d.look()
 		}
+		d.rebudget()
 		if wait, ok := d.step(); ok {
 			timer.Reset(wait)
 		}

@@ -39,8 +39,17 @@ type Engine struct {
 	// Hosts remembers what was learnt about hosts; nil forgets at exit.
 	Hosts *Hosts
 	// Sources returns what can fetch t beside the direct connection, such as
-	// other network interfaces or peers. nil means none.
+	// other network interfaces or peers. nil means none. It is called for each
+	// download, and again about once a second while it runs: a source with a
+	// new Kind and Name then joins it.
 	Sources func(t Target) []Source
+	// Budget, if set, says how many more bytes each source may be assigned from
+	// now on (-1 = no bound), where need are still to be assigned; sources[0] is
+	// this machine's own link, which takes what no other source may. It is
+	// called by one goroutine of a download when that starts and whenever the
+	// set of its living sources has changed, never under a lock; the download
+	// gives out nothing new until it returns. Missing numbers mean no bound.
+	Budget func(t Target, need int64, sources []Source) []int64
 	// NewStore makes the reorder buffer of a download; nil keeps it in memory.
 	NewStore func() Store
 	// Log gets one line per download at info, the rest at debug.

@@ -233,6 +233,9 @@ func (d *Download) ended(f *fetch, bad *fault, closed bool) {
 	why, wait := sched.Done, time.Duration(0)
 	if bad != nil {
 		why, wait = classify(bad), bad.retryAfter
+		if u, ok := unavailable(bad.err); ok {
+			wait = u.After
+		}
 		o := d.sources[f.src-1]
 		o.last = bad.Error()
 		d.engine.Log.Debug("slice failed", "id", d.id, "source", o.Name(), "range", f.r, "err", bad.err)
@@ -242,9 +245,15 @@ func (d *Download) ended(f *fetch, bad *fault, closed bool) {
 
 // classify says what a fault means for its source.
 func classify(f *fault) sched.Cause {
+	u, away := unavailable(f.err)
+	var path *pathError
 	switch {
 	case f.renewed:
 		return sched.Again
+	case away && u.After < 0:
+		return sched.Out
+	case away || errors.As(f.err, &path):
+		return sched.Away
 	case f.status == 0 && refused(f.err):
 		return sched.Overload
 	case f.status == 0:

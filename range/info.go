@@ -22,6 +22,7 @@ type Info struct {
 	Validator string       `json:"validator,omitempty"`
 	Cache     string       `json:"cache"`
 	Reason    string       `json:"reason,omitempty"` // why not accelerated
+	Note      string       `json:"note,omitempty"`   // what a user may want to know about the sources
 	Error     string       `json:"error,omitempty"`
 	Sources   []SourceInfo `json:"sources"`
 	StallMS   int64        `json:"stall_ms"` // longest wait of a client in mid-body
@@ -42,6 +43,8 @@ type SourceInfo struct {
 	Refused     int     `json:"refused,omitempty"`
 	Error       string  `json:"error,omitempty"`
 }
+
+const noteQuotas = "the members' quotas are used up: the rest comes over this machine's own link"
 
 // entry is a line of the list of downloads.
 type entry struct {
@@ -116,6 +119,9 @@ func (d *Download) info() Info {
 	}
 	if !d.plan.Engaged() {
 		i.Reason = "one connection was enough"
+	}
+	if d.plan.Overdrawn() {
+		i.Note = noteQuotas
 	}
 	return i
 }

@@ -180,30 +180,3 @@ func (t *Transport) newDownload(p *probe, resp *http.Response, v version) *Downl
 	t.addSources(d, facts)
 	return d
 }
-
-// addSources makes the direct connection the first source, and shares the
-// allowed connections among the local ones.
-func (t *Transport) addSources(d *Download, facts HostFacts) {
-	srcs := []Source{&direct{base: t.Base}}
-	if t.Engine.Sources != nil {
-		srcs = append(srcs, t.Engine.Sources(d.target)...)
-	}
-	local := 0
-	for _, s := range srcs {
-		if s.Kind() == KindDirect || s.Kind() == KindInterface {
-			local++
-		}
-	}
-	for i, s := range srcs {
-		info := sched.SourceInfo{Lanes: 1}
-		if s.Kind() == KindDirect || s.Kind() == KindInterface {
-			info.Lanes = max(1, t.Engine.Connections/local)
-			info.Ceiling, info.Start, info.Rate = facts.Ceiling, facts.Lanes, facts.Rate
-		}
-		if i == 0 {
-			info.Rate = 0 // slice 0 will tell
-		}
-		d.sources = append(d.sources, &origin{Source: s})
-		d.plan.AddSource(info)
-	}
-}

@@ -32,6 +32,10 @@ func (p *Plan) Ended(id ID, why Cause, retryAfter time.Duration, closed bool, no
 		if !p.shrink(s) {
 			p.bench(s, retryAfter, now)
 		}
+	case Away:
+		p.away(s, retryAfter, now)
+	case Out:
+		s.gone = true
 	case Mismatch:
 		s.wrong++
 		s.lies, s.proof = s.lies+1, 0

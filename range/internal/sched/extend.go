@@ -53,7 +53,7 @@ func (p *Plan) windowEnd(off int64) int64 {
 // while the far side would send more.
 func (p *Plan) extend(q *request, now Time) int64 {
 	run := p.free.From(q.pos)
-	run.End = min(run.End, q.wire.End)
+	run.End = min(run.End, q.wire.End, q.pos+min(p.allowance(q.src, now), q.wire.End-q.pos))
 	if !run.Empty() && !q.src.parked {
 		end := min(run.End, p.windowEnd(q.pos))
 		if end <= q.pos {

@@ -100,6 +100,8 @@ const (
 	Overload               // 429, 503, or a connection refused while others live
 	Forbidden              // 401, 403, 404, 410: this source may not ask again
 	Again                  // may be asked again at once
+	Away                   // no way to the source for now, which says nothing about the host
+	Out                    // the source says that it is out of this download
 	Mismatch               // 200, another validator, another range: rules of one version broken
 )
 
@@ -116,23 +118,24 @@ type SourceInfo struct {
 
 // Plan is the state of one download. Create it with New.
 type Plan struct {
-	p       Params
-	size    int64
-	have    span.Set // stored
-	free    span.Set // needed by a reader, not stored, owned by no request
-	readers []*reader
-	sources []*source
-	reqs    []*request // open ones
-	nextReq ID
-	nextRd  ReaderID
-	engaged bool
-	first   *request // slice 0 until the plan is engaged
-	total   window   // all fresh bytes of the last seconds
-	hedged  int64
-	uplink  uplink
-	known   bool // the host is known to serve ranges and to be worth it
-	proven  bool // it has served one to this download
-	headAt  Time
+	p         Params
+	size      int64
+	have      span.Set // stored
+	free      span.Set // needed by a reader, not stored, owned by no request
+	readers   []*reader
+	sources   []*source
+	reqs      []*request // open ones
+	nextReq   ID
+	nextRd    ReaderID
+	engaged   bool
+	first     *request // slice 0 until the plan is engaged
+	total     window   // all fresh bytes of the last seconds
+	hedged    int64
+	uplink    uplink
+	overdrawn bool // see Overdrawn
+	known     bool // the host is known to serve ranges and to be worth it
+	proven    bool // it has served one to this download
+	headAt    Time
 }
 
 type reader struct {

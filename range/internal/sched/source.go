@@ -31,6 +31,8 @@ type source struct {
 	lies      int    // mismatches since proof
 	proof     int64  // bytes of verified slices since the last mismatch
 	trial     experiment
+	bound     bool  // there is a budget
+	grant     int64 // with one: bytes it may bring in all
 	// of the statistics
 	fresh, wasted int64
 	requests      int
@@ -131,7 +133,7 @@ func (p *Plan) eta(q *request, now Time) time.Duration {
 func (p *Plan) sumRate(now Time) float64 {
 	sum := 0.0
 	for _, s := range p.sources {
-		if s.usable(now) {
+		if p.able(s, now) {
 			sum += p.laneRate(s) * float64(max(1, min(s.lanes, s.limit())))
 		}
 	}
@@ -170,7 +172,7 @@ func (p *Plan) worthless(s *source, now Time) bool {
 // capacity reports whether s may open another request. One in its last
 // moments does not count: the next should be on its way by then.
 func (p *Plan) capacity(s *source, now Time) bool {
-	if !s.usable(now) || p.worthless(s, now) {
+	if !p.able(s, now) || p.worthless(s, now) {
 		return false
 	}
 	open, busy := len(s.reqs), 0
@@ -211,6 +213,18 @@ func (p *Plan) bench(s *source, retryAfter time.Duration, now Time) {
 	d = time.Duration(float64(d) * (0.75 + p.p.Jitter()/2))
 	s.ready = now + d
 	s.heed(retryAfter, now)
+}
+
+// away keeps a source off that cannot be reached: for as long as it says, or
+// longer from time to time, but never for good. It may be starting anew.
+func (p *Plan) away(s *source, after time.Duration, now Time) {
+	if after <= 0 {
+		s.strikes++
+		s.good = 0
+		after = min(500*time.Millisecond<<min(s.strikes-1, 4), 5*time.Second)
+		after = time.Duration(float64(after) * (0.75 + p.p.Jitter()/2))
+	}
+	s.ready = max(s.ready, now+after)
 }
 
 // heed keeps s away for as long as it asked for (RFC 9110 §10.2.3), but not

@@ -36,7 +36,7 @@ func (p *Plan) deadEnd(q *request, s *source, now Time) bool {
 // silent. A hedge may exceed the lanes by one, but the host's ceiling only where
 // that is one and all hope is on a connection that has been silent for Hard.
 func (p *Plan) hedgeHead(q *request, s *source, now Time) *request {
-	if q == nil || q.hedge != nil || q.silence(now) < p.softAfter(q) || !s.usable(now) {
+	if q == nil || q.hedge != nil || q.silence(now) < p.softAfter(q) || !p.able(s, now) {
 		return nil
 	}
 	at := p.have.From(q.pos).End
@@ -46,7 +46,7 @@ func (p *Plan) hedgeHead(q *request, s *source, now Time) *request {
 	if p.hedged >= p.p.HedgeBudget+p.p.MaxSlice/2 || len(s.reqs)+s.lingering(now) >= max(s.limit2(), 2) || s.ceiling == 1 && q.silence(now) < p.p.Hard {
 		return nil
 	}
-	n := min(q.end-at, p.sliceFor(s, at, now))
+	n := min(q.end-at, p.sliceFor(s, at, now), p.allowance(s, now))
 	if p.hedged+n/2 > p.p.HedgeBudget {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (p *Plan) hedgeHead(q *request, s *source, now Time) *request {
 
 func (p *Plan) othersUsable(not *source, now Time) bool {
 	for _, s := range p.sources {
-		if s != not && s.usable(now) {
+		if s != not && p.able(s, now) {
 			return true
 		}
 	}
@@ -104,7 +104,7 @@ func (p *Plan) steal(s *source, now Time) *request {
 // connections have shown to bring: a bad connection, not a slow source. It may
 // exceed the lanes by one, never the host's ceiling.
 func (p *Plan) rescue(q *request, s *source, now Time) *request {
-	if q == nil || !s.usable(now) || p.rateOf(q, now) > s.best/8 || p.capacity(s, now) || p.deadEnd(q, s, now) {
+	if q == nil || !p.able(s, now) || p.rateOf(q, now) > s.best/8 || p.capacity(s, now) || p.deadEnd(q, s, now) {
 		return nil
 	}
 	if len(s.reqs)+s.lingering(now) >= min(s.limit2(), s.lanes+1) || s.ceiling == 1 {
@@ -142,7 +142,7 @@ func (p *Plan) split(q *request, s *source, vt float64, now Time) *request {
 		return nil // cutting would waste about as much as it brings
 	}
 	r := span.Range{Start: at, End: q.end}
-	if n := p.p.MaxSlice; r.Len() > n {
+	if n := min(p.p.MaxSlice, p.allowance(s, now)); r.Len() > n {
 		r.Start = r.End - n
 	}
 	q.end = r.Start

@@ -20,6 +20,7 @@ func (p *Plan) Step(now Time) (acts []Action, wake Time) {
 	if p.engaged {
 		acts = p.yield(acts, now)
 		acts = p.fill(acts, now)
+		p.noteOverdrawn()
 	}
 	return acts, p.nextWake(now)
 }
@@ -164,7 +165,7 @@ func (p *Plan) replaceable(q *request, now Time) bool {
 		}
 	}
 	for _, s := range p.sources {
-		if s != q.src && s.usable(now) && s.strikes == 0 && p.capacity(s, now) {
+		if s != q.src && p.able(s, now) && s.strikes == 0 && p.capacity(s, now) {
 			return true
 		}
 	}
@@ -287,7 +288,7 @@ func (p *Plan) nearest(s *source, now Time) (span.Range, bool) {
 	if bestDist < 0 {
 		return best, false
 	}
-	n := p.sliceFor(s, best.Start, now)
+	n := min(p.sliceFor(s, best.Start, now), p.allowance(s, now))
 	if best.Len()-n < p.p.MinSlice {
 		n = best.Len() // no slivers
 	}

@@ -31,6 +31,10 @@ func (p *Plan) judgeUplink(now Time) {
 	if u.settled || now-u.since < judgeTime+binTime {
 		return
 	}
+	if p.budgetLeft(first) == 0 { // it brings less because it may not bring more
+		u.since = now
+		return
+	}
 	if u.aside {
 		if p.total.over(4, now) < 0.9*u.peak {
 			p.park(false)
