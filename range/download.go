@@ -33,6 +33,7 @@ type Download struct {
 	played    bool          // by something that jumps
 	wg        sync.WaitGroup
 	facts     HostFacts // of the host when it began
+	noPeers   bool      // the host refuses peers; guarded by mu
 	locals    int       // sources that share this machine's connections
 	drainSize int64     // how much of a cut response is read so that its connection lives on
 
@@ -63,6 +64,8 @@ type origin struct {
 	Source
 	lanes []Lane // idle ones
 	last  string // last fault, for the curious
+
+	refused bool // the origin refused its address, or for local ones the URL
 }
 
 // fetch is one open request.

@@ -158,6 +158,7 @@ func (e *Engine) forget(d *Download) {
 // finished logs d's line and learns from it.
 func (e *Engine) finished(d *Download) {
 	d.learn()
+	d.learnBarred()
 	i := d.info()
 	e.stats.count(i)
 	e.Log.Info("download", "id", i.ID, "url", i.URL, "client", i.Client, "bytes", i.Sent, "of", i.Size,

@@ -55,7 +55,7 @@ func (d *Download) open(f *fetch, lane Lane, req *http.Request) {
 		} else {
 			lane.Close()
 		}
-		bad.renewed = d.renew(req, bad)
+		bad.renewed = d.renew(f.src, req, bad)
 		d.ended(f, bad, !reusable)
 		return
 	}
@@ -237,6 +237,12 @@ func (d *Download) ended(f *fetch, bad *fault, closed bool) {
 			wait = u.After
 		}
 		o := d.sources[f.src-1]
+		if why == sched.Forbidden {
+			if o.Kind() == KindPeer {
+				why = d.barredLocked(f.src, bad)
+			}
+			o.refused = o.refused || local(o)
+		}
 		o.last = bad.Error()
 		d.engine.Log.Debug("slice failed", "id", d.id, "source", o.Name(), "range", f.r, "err", bad.err)
 	}

@@ -26,6 +26,9 @@ type HostFacts struct {
 	Ceiling  int     `json:"ceiling,omitempty"`   // connections it bears; 0 = unknown
 	Lanes    int     `json:"lanes,omitempty"`     // connections that were worth having
 	Rate     float64 `json:"rate,omitempty"`      // bytes/s of one connection
+	NoPeers  bool    `json:"no_peers,omitempty"`  // two members were refused where we were served
+	Barred   string  `json:"barred,omitempty"`    // keyed hash of the member refused last
+	BarredAt int64   `json:"barred_at,omitempty"` // unix seconds
 	Ignored  int     `json:"ignored,omitempty"`   // times ranges were ignored
 	Count    int     `json:"count"`               // observations
 	Seen     int64   `json:"seen"`                // unix seconds of the last one
@@ -116,8 +119,12 @@ func (h *Hosts) trimLocked() {
 }
 
 func (h *Hosts) nameLocked(u *url.URL) string {
+	return h.hash(h.network + "\x00" + u.Scheme + "\x00" + u.Host)
+}
+
+func (h *Hosts) hash(s string) string {
 	m := hmac.New(sha256.New, h.key)
-	m.Write([]byte(h.network + "\x00" + u.Scheme + "\x00" + u.Host))
+	m.Write([]byte(s))
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil)[:16])
 }
 
@@ -134,6 +141,9 @@ func (h *Hosts) get(u *url.URL) HostFacts {
 	if age > soleAge && f.Lanes == 1 {
 		f.Lanes = 0
 	}
+	if time.Since(time.Unix(f.BarredAt, 0)) > hostsAge {
+		f.NoPeers, f.Barred = false, ""
+	}
 	f.NoRanges = f.Ignored >= 2 && age < soleAge
 	return f
 }
@@ -144,6 +154,9 @@ func (h *Hosts) learn(u *url.URL, change func(f *HostFacts)) {
 	defer h.mu.Unlock()
 	k := h.nameLocked(u)
 	f := h.facts[k]
+	if time.Since(time.Unix(f.BarredAt, 0)) > hostsAge { // whatever else has been learnt since
+		f.NoPeers, f.Barred = false, ""
+	}
 	change(&f)
 	f.Count++
 	f.Seen = time.Now().Unix()

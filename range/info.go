@@ -120,7 +120,10 @@ func (d *Download) info() Info {
 	if !d.plan.Engaged() {
 		i.Reason = "one connection was enough"
 	}
-	if d.plan.Overdrawn() {
+	switch {
+	case d.noPeers:
+		i.Note = noteNoPeers
+	case d.plan.Overdrawn():
 		i.Note = noteQuotas
 	}
 	return i

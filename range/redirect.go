@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"dtpx/range/internal/sched"
 )
 
 // redirects remembers for ten minutes, in memory only, which request of a
@@ -87,12 +89,20 @@ const maxRenewals = 16
 
 // renew asks the origin of the download's redirect for a fresh target when the
 // old one has expired. It reports whether slices may be tried again; whether
-// the new target has the same version, their checks decide.
-func (d *Download) renew(asked *http.Request, bad *fault) bool {
+// the new target has the same version, their checks decide. What a peer is
+// refused may be due to its address: it never makes the client's request be
+// repeated, but it profits from a target renewed meanwhile.
+func (d *Download) renew(src sched.SourceID, asked *http.Request, bad *fault) bool {
 	switch bad.status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusGone:
 	default:
 		return false
+	}
+	d.mu.Lock()
+	peer, fresh := d.sources[src-1].Kind() == KindPeer, d.url.URL.String() != asked.URL.String()
+	d.mu.Unlock()
+	if peer {
+		return fresh
 	}
 	select {
 	case d.renewing <- struct{}{}:
@@ -121,6 +131,7 @@ func (d *Download) renew(asked *http.Request, bad *fault) bool {
 		d.dropLanesLocked()
 	}
 	d.target.URL, d.url = to.URL, to
+	d.sources[0].refused = false
 	return true
 }
 

@@ -17,7 +17,7 @@ func local(s Source) bool { return s.Kind() == KindDirect || s.Kind() == KindInt
 func (t *Transport) addSources(d *Download, facts HostFacts) {
 	srcs := []Source{&direct{base: t.Base}}
 	if t.Engine.Sources != nil {
-		srcs = append(srcs, t.Engine.Sources(d.target)...)
+		srcs = append(srcs, d.admitLocked(facts.NoPeers, t.Engine.Sources(d.target))...)
 	}
 	d.facts, d.locals = facts, 0
 	for _, s := range srcs {
@@ -46,6 +46,15 @@ func (d *Download) addLocked(s Source) {
 	d.plan.AddSource(info)
 }
 
+// admitLocked leaves out peers where their addresses are refused.
+func (d *Download) admitLocked(noPeers bool, srcs []Source) []Source {
+	return slices.DeleteFunc(slices.Clone(srcs), func(s Source) bool {
+		out := noPeers && s.Kind() == KindPeer
+		d.noPeers = d.noPeers || out
+		return out
+	})
+}
+
 // look lets sources that have turned up since join the download. Those that
 // are there already are told by kind and name.
 func (d *Download) look() {
@@ -58,7 +67,7 @@ func (d *Download) look() {
 	found := d.engine.Sources(target)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, s := range found {
+	for _, s := range d.admitLocked(d.noPeers, found) {
 		if !slices.ContainsFunc(d.sources, func(o *origin) bool { return o.Kind() == s.Kind() && o.Name() == s.Name() }) {
 			d.addLocked(s)
 		}
