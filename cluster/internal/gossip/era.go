@@ -30,9 +30,9 @@ const (
 	compareEvery  = 20 * time.Second
 	streamTimeout = 4 * time.Second
 	// sendMult times the digits of the number of members is how often each node
-	// sends each news on. memberlist's 4 leaves somebody out in every tenth join
-	// of eight nodes, until lists are compared.
-	sendMult = 6
+	// sends each news on, to members chosen at random. memberlist's 4 leaves
+	// somebody out in every tenth join of eight nodes, until lists are compared.
+	sendMult = 10
 	// crcLen is what memberlist adds to packets without counting it.
 	crcLen = 5
 )

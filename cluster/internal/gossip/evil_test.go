@@ -65,7 +65,7 @@ func honest(id group.NodeID, at netip.AddrPort) claim {
 func TestSomebodyClaimsToBeAnother(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		nodes := lan(t, newHub(), 4)
-		until(t, 5*time.Second, "all know all", complete(nodes))
+		until(t, settle, "all know all", complete(nodes))
 		for i := range 20 {
 			nodes[0].told(honest(ident(2), addr(500+i)))
 			time.Sleep(time.Second)
@@ -132,7 +132,7 @@ func TestTheProvenIsNotKeptOut(t *testing.T) {
 func TestMintedIdentities(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		nodes := lan(t, newHub(), 3)
-		until(t, 5*time.Second, "all know all", complete(nodes))
+		until(t, settle, "all know all", complete(nodes))
 		for i := range 1000 {
 			nodes[0].told(honest(ident(1000+i), netip.AddrPortFrom(addr(300).Addr(), uint16(1+i))))
 			time.Sleep(time.Millisecond)
@@ -283,7 +283,7 @@ func isTimeout(err error) bool {
 func TestPacketFlood(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		nodes := lan(t, newHub(), 3)
-		until(t, 5*time.Second, "all know all", complete(nodes))
+		until(t, settle, "all know all", complete(nodes))
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)

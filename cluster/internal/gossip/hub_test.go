@@ -32,7 +32,6 @@ type memWire struct {
 	hub     *hub
 	packets chan Packet
 	streams chan net.Conn
-	id      group.NodeID
 
 	mu        sync.Mutex
 	at        netip.AddrPort
@@ -92,13 +91,12 @@ func (w *memWire) WriteTo(b []byte, to netip.AddrPort) error {
 		return nil // as UDP does
 	}
 	there.got.Add(n)
-	p := Packet{Buf: append([]byte(nil), b...), From: w.Advertise()}
-	time.AfterFunc(time.Millisecond, func() {
-		select {
-		case there.packets <- p:
-		default:
-		}
-	})
+	// No time.AfterFunc for a delay: many of them in a bubble end the race
+	// detector by SIGSEGV (Go 1.26, in time.goFunc).
+	select {
+	case there.packets <- Packet{Buf: append([]byte(nil), b...), From: w.Advertise()}:
+	default:
+	}
 	return nil
 }
 

@@ -212,9 +212,9 @@ func sameMember(a, b Member) bool {
 
 const (
 	// tellEvery times the number of members is the least time between two
-	// updates of one node. All of them together then make one in 2 s at most,
-	// which fifty send on at 80 KB a minute each.
-	tellEvery = 2 * time.Second
+	// updates of one node. All of them together then make one in 4 s at most,
+	// which fifty send on at about 80 KB a minute each.
+	tellEvery = 4 * time.Second
 	tellLeast = 5 * time.Second
 )
 
