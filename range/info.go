@@ -111,9 +111,13 @@ func (d *Download) info() Info {
 	i.Rate = float64(i.Sent) / max(i.Seconds, 0.001)
 	for k, o := range d.sources {
 		s := d.plan.Stats(schedID(k), d.now())
+		fault := o.last
+		if s.Parked {
+			fault = "shares this machine's uplink"
+		}
 		i.Sources = append(i.Sources, SourceInfo{
 			Kind: o.Kind(), Name: o.Name(), Bytes: s.Fresh, Wasted: s.Wasted, Rate: s.Rate, Requests: s.Requests,
-			State: stateOf(s, !d.done.IsZero()), Connections: s.Open, Refused: s.Refused, Error: o.last,
+			State: stateOf(s, !d.done.IsZero()), Connections: s.Open, Refused: s.Refused, Error: fault,
 		})
 		i.Duplicate += s.Wasted
 	}

@@ -54,7 +54,7 @@ func (p *Plan) windowEnd(off int64) int64 {
 func (p *Plan) extend(q *request, now Time) int64 {
 	run := p.free.From(q.pos)
 	run.End = min(run.End, q.wire.End, q.pos+min(p.allowance(q.src, now), q.wire.End-q.pos))
-	if !run.Empty() && !q.src.parked {
+	if !run.Empty() && !q.src.held() {
 		end := min(run.End, p.windowEnd(q.pos))
 		if end <= q.pos {
 			q.waiting = true
@@ -116,7 +116,7 @@ func (p *Plan) mustCarry(q *request, now Time) bool {
 		return false
 	}
 	for _, s := range p.sources {
-		if s.gone || s.parked {
+		if s.gone || s.held() {
 			continue
 		}
 		if s != q.src || s.ceiling != 1 {
@@ -131,7 +131,7 @@ func (p *Plan) mustCarry(q *request, now Time) bool {
 func (p *Plan) nearlyFree(q *request, now Time) bool {
 	next, ok := p.free.Next(q.pos, q.wire)
 	gap := next.Start - q.pos
-	if !ok || q.src.parked || next.Len() < p.p.MinSlice && gap > p.p.Drain || float64(q.carried+gap) > max(p.inFlight(q, now), float64(p.p.Drain)) {
+	if !ok || q.src.held() || next.Len() < p.p.MinSlice && gap > p.p.Drain || float64(q.carried+gap) > max(p.inFlight(q, now), float64(p.p.Drain)) {
 		return false
 	}
 	q.carried += gap // not for ever: after as much as a cut would have cost, cut

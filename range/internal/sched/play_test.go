@@ -27,8 +27,9 @@ type play struct {
 	reader  ReaderID
 	stopped bool
 	opens   []open
-	event   bool // something happened that Step should look at
-	wake    Time // when it wants to be called anyway
+	event   bool   // something happened that Step should look at
+	adjust  func() // changes rates, each 10 ms
+	wake    Time   // when it wants to be called anyway
 }
 
 type open struct {
@@ -60,6 +61,9 @@ func newPlay(t *testing.T, n, window int64, lanes []int, rates ...float64) *play
 func (g *play) run(d time.Duration) *play {
 	for end := g.now + d; g.now < end; {
 		g.now += 10 * time.Millisecond
+		if g.adjust != nil {
+			g.adjust()
+		}
 		for _, q := range append([]*request(nil), g.p.reqs...) {
 			g.move(q)
 		}

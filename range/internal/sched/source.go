@@ -25,7 +25,9 @@ type source struct {
 	refused   int
 	peak      int // most requests it answered at a time
 	gone      bool
-	parked    bool
+	parked    bool // for good, unless the first source fails: see uplink
+	aside     bool // for a moment, to see
+	judged    bool
 	closing   []Time // when connections were closed in mid-body: the far side may still count them
 	wrong     int    // mismatches in all
 	lies      int    // mismatches since proof
@@ -148,8 +150,11 @@ func (s *source) limit() int {
 }
 
 func (s *source) usable(now Time) bool {
-	return !s.gone && !s.parked && now >= s.ready
+	return !s.gone && !s.held() && now >= s.ready
 }
+
+// held reports that s gets nothing because of the uplink it may share.
+func (s *source) held() bool { return s.parked || s.aside }
 
 // linger is how long a connection that we closed in mid-body may still be
 // counted by the far side.

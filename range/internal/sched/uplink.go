@@ -1,59 +1,164 @@
 package sched
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// uplink is the question whether the other sources have a way to the net of
-// their own. A second interface or a machine behind the same uplink brings
-// nothing: what it gets, the first one loses. That is noticed by the first
-// source falling below what it had alone; then the others are set aside for a
-// second, and stay so if the sum does not fall.
+// uplink is the question which of the other sources have a way to the net of
+// their own. A second interface or a member behind the same router brings
+// nothing: what it gets, the first source loses. That is noticed by the first
+// one falling below what it had without them. Then those that could be the
+// reason are set aside for a moment, one by one or, if there are many, in
+// halves: those without which the rest gains what they had brought stay parked.
+// Each source is judged once, so nothing swings; it costs one that has a way of
+// its own about a second of its rate.
 type uplink struct {
-	base    float64 // rate of the first source while it was alone, bytes/s
-	since   Time
-	strikes int
-	peak    float64 // the sum before the others were set aside
-	aside   bool
-	settled bool
+	base     float64 // rate of the first source without those to be judged, bytes/s
+	since    Time
+	strikes  int
+	suspects []*source
+	queue    [][]*source // groups of suspects to be tried
+	trying   []*source   // set aside now
+	quiet    Time        // when the last request of those ended; 0 = not yet
+	before   float64     // rate of the first and the other suspects, before
+	lost     float64     // of those set aside, before
 }
 
-// judgeUplink asks once for each download.
+const (
+	quietTime = 750 * time.Millisecond // the shortest that two whole bins fit in
+	tryAlone  = 3                      // so many suspects are tried one by one
+)
+
 func (p *Plan) judgeUplink(now Time) {
 	u := &p.uplink
-	if len(p.sources) < 2 || u.base == 0 || u.settled && !u.aside {
+	if len(p.sources) < 2 || u.base == 0 {
 		return
 	}
 	first := p.sources[0]
-	if u.aside && (!first.usable(now) || len(first.reqs) > 0 && p.silent(first, now)) {
-		p.park(false) // the others are needed now, whatever they share
-		u.settled = true
-		return
-	}
-	if u.settled || now-u.since < judgeTime+binTime {
-		return
-	}
-	if p.budgetLeft(first) == 0 { // it brings less because it may not bring more
+	if !first.usable(now) || p.budgetLeft(first) == 0 || len(first.reqs) > 0 && p.silent(first, now) {
+		p.unpark() // they are needed now, whatever they share
 		u.since = now
 		return
 	}
-	if u.aside {
-		if p.total.over(4, now) < 0.9*u.peak {
-			p.park(false)
-		}
-		u.settled = true
-		return
-	}
-	own, all := first.recent.over(4, now), p.total.over(4, now)
 	switch {
-	case all-own < 0.1*u.base: // the others have not begun
-		u.since = now
-	case own >= 0.8*u.base:
-		u.settled = true
+	case u.trying != nil:
+		p.endTry(now)
+	case now-u.since < judgeTime+binTime:
+	case len(u.queue) > 0:
+		p.try(now)
 	default:
-		if u.strikes++; u.strikes > 1 {
-			u.peak = all
-			p.park(true)
+		p.suspect(first, now)
+	}
+}
+
+// suspect looks whether the first source has lost since others began.
+func (p *Plan) suspect(first *source, now Time) {
+	u := &p.uplink
+	own := first.recent.over(4, now)
+	var fresh, suspects []*source
+	for _, s := range p.sources[1:] {
+		if r := s.recent.over(4, now); !s.judged && s.usable(now) && r >= 0.05*u.base {
+			fresh = append(fresh, s)
+			if r <= 1.3*(u.base-own) { // nobody takes more than is lost
+				suspects = append(suspects, s)
+			}
 		}
-		u.since = now + time.Duration(b2i(u.aside))*judgeTime // they may finish their slices
+	}
+	u.since = now
+	switch {
+	case len(fresh) == 0: // the others have not begun
+		if u.strikes = 0; p.judgedAny() && own > 0 {
+			u.base = own // for those that come later
+		}
+	case own >= 0.8*u.base || len(suspects) == 0:
+		p.acquit(fresh)
+	default:
+		if u.strikes++; u.strikes < 2 {
+			return
+		}
+		slices.SortStableFunc(suspects, func(a, b *source) int { return int(b.recent.over(4, now) - a.recent.over(4, now)) })
+		u.suspects, u.queue = suspects, [][]*source{suspects}
+		if len(suspects) <= tryAlone {
+			u.queue = halves(suspects, len(suspects))
+		}
+		p.try(now)
+	}
+}
+
+// halves splits group into n parts.
+func halves(group []*source, n int) (out [][]*source) {
+	for part := range slices.Chunk(group, (len(group)+n-1)/n) {
+		out = append(out, part)
+	}
+	return out
+}
+
+func (p *Plan) judgedAny() bool {
+	return slices.ContainsFunc(p.sources, func(s *source) bool { return s.judged })
+}
+
+func (p *Plan) acquit(ss []*source) {
+	for _, s := range ss {
+		s.judged = true
+	}
+	p.uplink.strikes = 0
+}
+
+// try sets the next group aside.
+func (p *Plan) try(now Time) {
+	u := &p.uplink
+	u.trying, u.queue, u.quiet, u.since = u.queue[0], u.queue[1:], 0, now
+	u.before, u.lost = p.rest(4, now), 0
+	for _, s := range u.trying {
+		u.lost += s.recent.over(4, now)
+		s.aside = true
+	}
+}
+
+// rest is the rate of the first source and of the suspects that are not tried now.
+func (p *Plan) rest(bins int, now Time) float64 {
+	sum := p.sources[0].recent.over(bins, now)
+	for _, s := range p.uplink.suspects {
+		if !s.parked && !slices.Contains(p.uplink.trying, s) {
+			sum += s.recent.over(bins, now)
+		}
+	}
+	return sum
+}
+
+// endTry judges the group set aside, once its requests have ended and the rest
+// has had time to gain.
+func (p *Plan) endTry(now Time) {
+	u := &p.uplink
+	idle := !slices.ContainsFunc(u.trying, func(s *source) bool { return len(s.reqs) > 0 })
+	if u.quiet == 0 && (idle || now-u.since > 2*time.Second) {
+		u.quiet = now
+	}
+	if u.quiet == 0 || now-u.quiet < quietTime {
+		return
+	}
+	group, gain := u.trying, p.rest(2, now)-u.before
+	for _, s := range group {
+		s.aside = false
+	}
+	u.trying, u.since = nil, now
+	switch {
+	case gain >= 0.5*u.lost:
+		for _, s := range group {
+			s.parked = true
+		}
+		p.acquit(group)
+		if p.sources[0].recent.over(2, now) >= 0.85*u.base {
+			u.queue = nil // it has all that it had
+		}
+	case len(group) > 1 && gain >= 0.1*u.lost:
+		u.queue = append(u.queue, halves(group, 2)...)
+	default:
+		p.acquit(group)
+	}
+	if len(u.queue) == 0 {
+		p.acquit(u.suspects)
 	}
 }
 
@@ -67,10 +172,10 @@ func (p *Plan) silent(s *source, now Time) bool {
 	return true
 }
 
-// park sets all sources but the first aside, or takes them back.
-func (p *Plan) park(aside bool) {
-	p.uplink.aside = aside
+// unpark takes back all that were set aside.
+func (p *Plan) unpark() {
 	for _, s := range p.sources[1:] {
-		s.parked = aside
+		s.aside, s.parked, s.judged = false, false, s.judged || s.aside
 	}
+	p.uplink.queue, p.uplink.trying = nil, nil
 }

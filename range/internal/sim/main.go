@@ -34,6 +34,15 @@ func far(rtt time.Duration) func(*rand.Rand) []link {
 	}
 }
 
+// uplinks are links of one lane and a rate in MB/s; those with the same number
+// share it, those with 0 have it alone.
+func uplinks(rate float64, shared ...int) (ls []link) {
+	for _, n := range shared {
+		ls = append(ls, link{rate: constant(rate * mb), rtt: 20 * time.Millisecond, uplink: n})
+	}
+	return ls
+}
+
 const size = 256e6
 
 var scenarios = []scenario{
@@ -89,6 +98,23 @@ var scenarios = []scenario{
 		l := link{rate: constant(8 * mb), lanes: 8, rtt: 10 * time.Millisecond, uplink: 1}
 		return []link{l, l}
 	}},
+	{name: "requester and peers 2, 3 of 4 behind one uplink", size: size, links: func(*rand.Rand) []link {
+		return uplinks(4, 1, 1, 1, 0)
+	}},
+	{name: "two peers behind one uplink, one alone", size: size, links: func(*rand.Rand) []link {
+		return uplinks(4, 0, 1, 1, 0)
+	}},
+	{name: "requester shares with one of three peers", size: size, links: func(*rand.Rand) []link {
+		return uplinks(4, 1, 0, 1, 0)
+	}},
+	{name: "all of 12 behind one uplink", size: 64e6, links: func(*rand.Rand) []link {
+		return uplinks(8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+	}},
+	{name: "8 of 12 behind one uplink", size: size, links: func(*rand.Rand) []link {
+		return uplinks(4, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1)
+	}},
+	{name: "peers 4x4", size: size, links: each(4, 4, 4, 4), known: true},
+	{name: "peers 8/4/2/1", size: size, links: each(8, 4, 2, 1), known: true},
 	{name: "two links of 4 MB/s, 16 lanes", size: 128e6, links: func(*rand.Rand) []link {
 		l := link{rate: constant(4 * mb), lanes: 16, rtt: 10 * time.Millisecond}
 		return []link{l, l}
@@ -116,8 +142,8 @@ func note(r result) string {
 	switch {
 	case r.failed:
 		return "  FAILED"
-	case r.parked:
-		return "  second parked"
+	case r.parked != "":
+		return "  parked:" + r.parked
 	case r.refused > 0:
 		return fmt.Sprintf("  %d refused", r.refused)
 	}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"dtpx/range/internal/sched"
@@ -54,8 +55,8 @@ type result struct {
 	failed      bool
 	refused     int
 	requests    int
-	parked      bool // the second link, at the end
-	lanes       int  // of the first link at the end
+	parked      string // the links that are, at the end
+	lanes       int    // of the first link at the end
 	ceiling     int
 }
 
@@ -107,7 +108,11 @@ func run(s scenario, windowSize int64, seed uint64) result {
 		}
 	}
 	w.res.took = w.now
-	w.res.parked = len(w.links) > 1 && w.plan.Stats(2, w.now).Parked
+	for i := range w.links {
+		if w.plan.Stats(sched.SourceID(i+1), w.now).Parked {
+			w.res.parked += fmt.Sprint(" ", i+1)
+		}
+	}
 	w.res.ideal = w.idealTime()
 	end := w.plan.Stats(1, w.now)
 	w.res.lanes, w.res.ceiling = end.Lanes, end.Ceiling
@@ -119,8 +124,8 @@ func (w *world) idealTime() time.Duration {
 	sum := 0.0
 	for t := time.Duration(0); ; t += dt {
 		for i, l := range w.links {
-			if i > 0 && l.uplink != 0 && l.uplink == w.links[0].uplink {
-				continue // counted with the first
+			if slices.ContainsFunc(w.links[:i], func(o link) bool { return l.uplink != 0 && o.uplink == l.uplink }) {
+				continue // counted with that one
 			}
 			if l.dead == nil || !l.dead(t) {
 				n := 1

@@ -44,11 +44,20 @@ var bounds = map[string]bound{
 	"2 MB/s a connection, limit 3, 64 MB": {ordinary(1.05), 0, 0.002},
 	// Three round trips until a connection delivers, twice, with one and four
 	// lanes meanwhile: 0.5 and 1.2 s of 4 are the start's.
-	"2 MB/s a connection, 16, 60 ms":       {[4]float64{1.45, 1.24, 1.23, 1.23}, time.Second, 0.005},
-	"2 MB/s a connection, 16, 200 ms":      {[4]float64{2.8, 1.68, 1.58, 1.58}, time.Second, 0.01},
-	"two interfaces, one uplink of 8 MB/s": {ordinary(1.03), 0, 0.005},
-	"one link 12 MB/s, 16 lanes":           {[4]float64{1.025, 1.015, 1.015, 1.015}, 0, 0.005},
-	"two links of 4 MB/s, 16 lanes":        {ordinary(1.02), 0, 0.005},
+	"2 MB/s a connection, 16, 60 ms":                  {[4]float64{1.45, 1.24, 1.23, 1.23}, time.Second, 0.005},
+	"2 MB/s a connection, 16, 200 ms":                 {[4]float64{2.8, 1.68, 1.58, 1.58}, time.Second, 0.01},
+	"two interfaces, one uplink of 8 MB/s":            {ordinary(1.03), 0, 0.005},
+	"requester and peers 2, 3 of 4 behind one uplink": {ordinary(1.01), 0, 0.002},
+	"two peers behind one uplink, one alone":          {ordinary(1.01), 0, 0.002},
+	"requester shares with one of three peers":        {ordinary(1.015), 0, 0.002},
+	// Slices of a hundredth of the uplink each, and a cut of all when parked.
+	"all of 12 behind one uplink": {ordinary(1.02), 0, 0.015},
+	// Four ways of their own are set aside twice with those that share.
+	"8 of 12 behind one uplink":     {ordinary(1.16), 0, 0.004},
+	"peers 4x4":                     {ordinary(1.015), 0, 0.001},
+	"peers 8/4/2/1":                 {ordinary(1.02), 0, 0.002},
+	"one link 12 MB/s, 16 lanes":    {[4]float64{1.025, 1.015, 1.015, 1.015}, 0, 0.005},
+	"two links of 4 MB/s, 16 lanes": {ordinary(1.02), 0, 0.005},
 }
 
 func TestScenarios(t *testing.T) {
@@ -112,10 +121,16 @@ func TestSameSeedSameRun(t *testing.T) {
 // A second way behind the same uplink is noticed and set aside; ways of their
 // own never are, however their rates change.
 func TestParksWhatBringsNothing(t *testing.T) {
+	want := map[string]string{
+		"two interfaces, one uplink of 8 MB/s":            " 2",
+		"requester and peers 2, 3 of 4 behind one uplink": " 2 3",
+		"requester shares with one of three peers":        " 3",
+		"all of 12 behind one uplink":                     " 2 3 4 5 6 7 8 9 10 11 12",
+		"8 of 12 behind one uplink":                       " 6 7 9 10 12", // 3 and 4 show too little then
+	}
 	for _, s := range scenarios {
-		want := s.name == "two interfaces, one uplink of 8 MB/s"
-		if r := run(s, 64<<20, 1); r.parked != want {
-			t.Errorf("%s: parked %v", s.name, r.parked)
+		if r := run(s, 64<<20, 1); r.parked != want[s.name] {
+			t.Errorf("%s: parked%s, want%s", s.name, r.parked, want[s.name])
 		}
 	}
 }

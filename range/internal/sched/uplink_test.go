@@ -1,0 +1,46 @@
+package sched
+
+import (
+	"testing"
+	"time"
+)
+
+// sharing plays sources of which some share the first one's 40 cells a second.
+func sharing(t *testing.T, shared ...int) *play {
+	rates := []float64{40, 40, 40, 40}
+	g := newPlay(t, 8000, 2000, nil, rates...)
+	g.adjust = func() {
+		n := 0
+		for _, i := range shared {
+			n += len(g.p.source(SourceID(i + 1)).reqs)
+		}
+		for _, i := range shared {
+			g.rates[i] = 40 / float64(max(1, n))
+		}
+	}
+	return g
+}
+
+// A source parked for sharing the uplink is back at once when the first fails.
+func TestParkedIsTakenBackWhenTheFirstFails(t *testing.T) {
+	g := sharing(t, 0, 2).run(12 * time.Second)
+	if !g.p.source(3).parked || g.p.source(2).parked || g.p.source(4).parked {
+		t.Fatalf("parked %v %v %v", g.p.source(2).parked, g.p.source(3).parked, g.p.source(4).parked)
+	}
+	g.adjust = nil
+	g.rates[0], g.rates[2] = 0, 40
+	now := g.now
+	if g.run(time.Second); len(g.opensOf(3, now)) == 0 {
+		t.Errorf("not asked within a second: %v", g.p)
+	}
+}
+
+// Each is judged once: nothing swings however long it takes.
+func TestParkingDoesNotSwing(t *testing.T) {
+	g := sharing(t, 0, 1).run(12 * time.Second)
+	for range 200 {
+		if g.run(100 * ms); !g.p.source(2).parked || g.p.source(3).held() || g.p.source(4).held() {
+			t.Fatalf("%v: %v", g.now, g.p)
+		}
+	}
+}
