@@ -72,7 +72,13 @@ func newEra(o Options, at netip.AddrPort, c *contacts, meta func() []byte, chang
 // streamTimeouts.
 func (e *era) join(to netip.AddrPort) error {
 	_, err := e.list.Join([]string{joinAddress(to)})
-	return err
+	if why, ok := e.wire.failed.LoadAndDelete(to); ok && err != nil {
+		err = why.(error) // memberlist keeps its text only
+	}
+	if err != nil {
+		return fmt.Errorf("join %s: %w", to, err)
+	}
+	return nil
 }
 
 // known reports that whoever is at an address is on the list already.

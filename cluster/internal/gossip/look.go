@@ -100,9 +100,10 @@ func pick(all []netip.AddrPort, n int, known func(netip.AddrPort) bool) []netip.
 }
 
 // Join contacts members at addresses and learns from them about all others. It
-// returns how many are on the list now, after at most joinTimeout; the error is
-// why the first of the others is not. More than joinMax addresses are not looked
-// at, and members that are on the list already are not asked again.
+// returns how many are on the list now, after at most joinTimeout. The error is
+// why one of the others is not, with what Wire.DialStream said if that failed.
+// More than joinMax addresses are not looked at, and members that are on the list
+// already are not asked again.
 func (p *Pool) Join(addrs ...netip.AddrPort) (int, error) {
 	e, err := p.current()
 	if err != nil {

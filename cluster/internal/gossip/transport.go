@@ -27,6 +27,7 @@ type transport struct {
 
 	packets chan *memberlist.Packet
 	streams chan net.Conn
+	failed  sync.Map        // netip.AddrPort: error, of a Join's dial
 	ctx     context.Context // ends with Shutdown
 	cancel  context.CancelFunc
 }
@@ -101,6 +102,9 @@ func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 	defer cancel()
 	c, err := t.wire.DialStream(ctx, to)
 	if err != nil {
+		if strings.HasPrefix(a.Name, joinMark) {
+			t.failed.Store(to, err)
+		}
 		return nil, err
 	}
 	if id, ok := peerOf(c); ok {
