@@ -81,19 +81,20 @@ type fetch struct {
 func (d *Download) now() sched.Time { return time.Since(d.began) }
 
 // start begins the download with slice 0: resp's body is r of the resource.
-func (d *Download) start(client *http.Request, resp *http.Response, r Range, rtt time.Duration, cancel func()) *Reader {
+func (d *Download) start(client *http.Request, resp *http.Response, r Range, p *probe) *Reader {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rd := d.joinLocked(client, r)
-	id := d.plan.Adopt(1, r, rtt, d.now())
-	f := d.fetchLocked(id, 1, r)
-	f.cancel = cancel
+	src := schedID(d.viaLocked(p))
+	id := d.plan.Adopt(src, r, p.duration, d.now())
+	f := d.fetchLocked(id, src, r)
+	f.cancel = p.cancel
 	d.tailLocked()
 	d.wg.Add(2)
 	go d.run()
 	go func() {
 		defer d.wg.Done()
-		d.pump(f, resp, nil)
+		d.pump(f, resp, p.lane)
 	}()
 	return rd
 }

@@ -78,7 +78,7 @@ func discard(resp *http.Response) (reusable bool) {
 }
 
 // pump moves a verified body into the store until the plan has no more use
-// for it. lane is nil for slice 0.
+// for it. lane is nil for a slice 0 that came directly.
 func (d *Download) pump(f *fetch, resp *http.Response, lane Lane) {
 	body := &exactReader{r: resp.Body, rest: f.r.Len()}
 	left, err := d.copyIn(f, body)
@@ -258,7 +258,7 @@ func classify(f *fault) sched.Cause {
 		return sched.Again
 	case away && u.After < 0:
 		return sched.Out
-	case away || errors.As(f.err, &path):
+	case away || errors.As(f.err, &path) || unreachable(f.err):
 		return sched.Away
 	case f.status == 0 && refused(f.err):
 		return sched.Overload
@@ -278,5 +278,5 @@ func classify(f *fault) sched.Cause {
 // number looks like this.
 func refused(err error) bool {
 	var op *net.OpError
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &op) && op.Op == "dial" && !op.Timeout()
+	return errors.Is(err, syscall.ECONNREFUSED) || !unreachable(err) && errors.As(err, &op) && op.Op == "dial" && !op.Timeout()
 }

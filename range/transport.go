@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,8 +40,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if resp, err, ok := t.join(req); ok {
 		return resp, err
 	}
-	first := t.probe(req)
-	resp, err := first.send()
+	first, resp, err := t.first(req)
 	first, resp, err = t.again(first, req, resp, err)
 	if err != nil {
 		return nil, err
@@ -59,17 +59,23 @@ type probe struct {
 	edge     atomic.Pointer[netip.AddrPort]
 	wrote    atomic.Int64 // UnixNano of the request's last byte
 	duration time.Duration
+
+	connected chan struct{} // closed when it has a connection
+	once      sync.Once
+	via       Source // a peer that it goes through by lane; nil = directly
+	lane      Lane
 }
 
 // probe ties the request to the client only until its response belongs to a
 // download, which may outlive this client.
 func (t *Transport) probe(req *http.Request) *probe {
-	p := &probe{t: t}
+	p := &probe{t: t, connected: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(req.Context()))
 	p.cancel = cancel
 	p.release = context.AfterFunc(req.Context(), cancel)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
+			p.once.Do(func() { close(p.connected) }) // twice if a kept connection turns out to be dead
 			if a, err := netip.ParseAddrPort(i.Conn.RemoteAddr().String()); err == nil {
 				p.edge.Store(&a)
 			}
@@ -82,7 +88,11 @@ func (t *Transport) probe(req *http.Request) *probe {
 
 func (p *probe) send() (*http.Response, error) {
 	began := time.Now()
-	resp, err := p.t.Base.RoundTrip(p.req)
+	way := http.RoundTripper(p.t.Base)
+	if p.lane != nil {
+		way = p.lane
+	}
+	resp, err := way.RoundTrip(p.req)
 	if w := p.wrote.Load(); w != 0 {
 		began = time.Unix(0, w)
 	}
@@ -92,7 +102,7 @@ func (p *probe) send() (*http.Response, error) {
 
 func (p *probe) target() Target {
 	tg := Target{URL: p.req.URL, Credentials: hasCredentials(p.req.Header)}
-	if a := p.edge.Load(); a != nil && !p.t.proxied(p.req) {
+	if a := p.edge.Load(); a != nil && p.via == nil && !p.t.proxied(p.req) {
 		tg.Edge = *a
 	}
 	return tg
@@ -151,7 +161,7 @@ func (t *Transport) begin(client *http.Request, p *probe, d *Download, resp *htt
 	context.AfterFunc(d.ctx, p.cancel)
 	orig := *resp
 	resp.Header.Set(DownloadField, d.id)
-	resp.Body = d.start(client, &orig, r, p.duration, p.cancel)
+	resp.Body = d.start(client, &orig, r, p)
 	e.mu.Lock()
 	e.active[d.key] = append(e.active[d.key], d) // from here on others may join
 	e.mu.Unlock()

@@ -21,6 +21,9 @@ func (p *Plan) SetBudget(id SourceID, n int64) {
 // Drop takes a source out of the download. Its open requests go on.
 func (p *Plan) Drop(id SourceID) { p.source(id).gone = true }
 
+// Unreachable notes that there is no way to a source for now.
+func (p *Plan) Unreachable(id SourceID, now Time) { p.away(p.source(id), 0, now) }
+
 // owed is what the open requests of s have yet to bring. Slice 0 as long as it
 // is alone owns everything only because nobody else has been asked.
 func (p *Plan) owed(s *source) (n int64) {

@@ -110,6 +110,10 @@ func (p *Plan) overloaded(s *source, closed bool, retryAfter time.Duration, now 
 		s.heed(retryAfter, now)
 		return
 	}
+	if s == p.sources[0] && s.heads == 0 && p.othersUsable(s, now) {
+		p.away(s, retryAfter, now) // not too many connections: it never had one
+		return
+	}
 	// Retry-After is about one connection too many: those that are served go
 	// on, and there will be no new one for as long as the ceiling holds.
 	if !p.shrink(s) {

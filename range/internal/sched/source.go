@@ -210,11 +210,15 @@ func (p *Plan) ending(q *request, now Time) bool {
 func (p *Plan) bench(s *source, retryAfter time.Duration, now Time) {
 	s.strikes++
 	s.good = 0
+	limit := 30 * time.Second
+	if s == p.sources[0] && p.othersUsable(s, now) { // the own line comes back
+		s.strikes, limit = min(s.strikes, p.p.Strikes-1), 5*time.Second
+	}
 	if s.strikes >= p.p.Strikes {
 		s.gone = true
 		return
 	}
-	d := min(500*time.Millisecond<<(s.strikes-1), 30*time.Second)
+	d := min(500*time.Millisecond<<(s.strikes-1), limit)
 	d = time.Duration(float64(d) * (0.75 + p.p.Jitter()/2))
 	s.ready = now + d
 	s.heed(retryAfter, now)

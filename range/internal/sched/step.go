@@ -114,7 +114,9 @@ func (p *Plan) split0(now Time) {
 	if n := min(end-q.pos, p.sliceFor(q.src, q.pos, now)); n > 0 && !q.waiting {
 		p.own(q, n)
 	}
-	p.uplink = uplink{base: q.src.meter.now(), since: now}
+	if p.uplink = (uplink{since: now}); q.src == p.sources[0] {
+		p.uplink.base = q.src.meter.now()
+	}
 	for _, s := range p.sources {
 		p.startTrial(s, now)
 	}
@@ -149,7 +151,7 @@ func (p *Plan) giveUpSilent(acts []Action, now Time) []Action {
 		q.src.closing = append(q.src.closing, now)
 		if q.head {
 			p.failed(q.src, 0, now)
-		} else if !p.shrink(q.src) { // no answer at all: as good as a refusal
+		} else if q.src.verified() == 0 || !p.shrink(q.src) { // no answer at all: as good as a refusal
 			p.bench(q.src, 0, now)
 		}
 	}
