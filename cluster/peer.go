@@ -1,0 +1,201 @@
+package cluster
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"dtpx/cluster/internal/gossip"
+	"dtpx/cluster/internal/group"
+	ranges "dtpx/range"
+)
+
+// peer is what this node knows of one member. All but the first fields is
+// guarded by mu.
+type peer struct {
+	s      *session
+	id     group.NodeID
+	source ranges.Source // nil: Options.Base is
+
+	mu       sync.Mutex
+	addrs    []netip.AddrPort // where it says it is, best first
+	meta     gossip.Meta      // what it says of itself
+	alive    bool
+	since    time.Time
+	trouble  string // why the last attempt failed; "" if it did not
+	troubled time.Time
+	until    time.Time // does not lend before
+	open     int       // streams that this node has open through it
+	borrowed int64     // bytes through it in this session
+	settled  int64     // of them entered into the ledger
+	meter    meter
+}
+
+// peersMax bounds what is known: keys can be minted. Members that are alive go
+// first, those that were never used last.
+const peersMax = 1024
+
+// changed takes the list of living members from gossip.
+func (s *session) changed(list []gossip.Member) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	alive := map[group.NodeID]bool{}
+	for _, m := range list {
+		alive[m.ID] = true
+		p := s.peers[m.ID]
+		if p == nil {
+			if len(s.peers) >= peersMax && !s.evictLocked() {
+				continue
+			}
+			p = s.newPeer(m)
+			s.peers[m.ID] = p
+		}
+		if p.update(m) {
+			s.rememberLocked(m.Addrs)
+			s.log.Info("peer is here", "peer", p.name(), "address", m.Addrs[0].Addr())
+		}
+	}
+	for id, p := range s.peers {
+		if !alive[id] && p.lost() {
+			s.log.Info("peer is gone", "peer", p.name())
+		}
+	}
+}
+
+// evictLocked makes room by forgetting one that is gone.
+func (s *session) evictLocked() bool {
+	for id, p := range s.peers {
+		if !p.isAlive() {
+			delete(s.peers, id)
+			return true
+		}
+	}
+	return false
+}
+
+func (s *session) newPeer(m gossip.Member) *peer {
+	p := &peer{s: s, id: m.ID, since: s.c.o.Now()}
+	if s.c.o.Base != nil {
+		p.source = ranges.NewDialer(s.c.o.Base, ranges.KindPeer, label(m), p.dial)
+	}
+	return p
+}
+
+// label tells members apart, for people. It must not change while a download
+// runs, so it is made once.
+func label(m gossip.Member) string {
+	if name := clean(m.Meta.Name); name != "" {
+		return name + " " + m.ID.Short()
+	}
+	return m.ID.Short()
+}
+
+// clean makes a name that a member chose fit for terminals and logs.
+func clean(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_.", r) {
+			return r
+		}
+		return -1
+	}, name)
+	if r := []rune(name); len(r) > 32 {
+		name = string(r[:32])
+	}
+	return name
+}
+
+// update is true when the peer was not here before.
+func (p *peer) update(m gossip.Member) (arrived bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Equal(p.addrs, m.Addrs) {
+		p.until, p.trouble = time.Time{}, ""
+	}
+	arrived = !p.alive
+	p.addrs, p.meta, p.alive = slices.Clone(m.Addrs), m.Meta, true
+	return arrived
+}
+
+func (p *peer) lost() (left bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	left = p.alive
+	p.alive = false
+	return left
+}
+
+func (p *peer) isAlive() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.alive
+}
+
+func (p *peer) addresses() []netip.AddrPort {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.addrs)
+}
+
+func (p *peer) name() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return label(gossip.Member{ID: p.id, Meta: p.meta})
+}
+
+// lends reports whether asking this peer makes sense now.
+func (p *peer) lends(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.alive && p.meta.Lends && p.meta.Left != 0 && !now.Before(p.until)
+}
+
+// peersFile keeps where members were, for a start where mDNS does not reach.
+const peersFile = "peers.json"
+
+// peersKept bounds it.
+const peersKept = 64
+
+// rememberLocked puts a member's addresses before those known.
+func (s *session) rememberLocked(addrs []netip.AddrPort) {
+	for _, a := range addrs {
+		s.known = slices.Insert(slices.DeleteFunc(s.known, func(k netip.AddrPort) bool { return k == a }), 0, a)
+	}
+	s.known = s.known[:min(len(s.known), peersKept)]
+	s.unsaved = true
+}
+
+func (s *session) save() {
+	s.mu.Lock()
+	addrs, fresh := slices.Clone(s.known), s.unsaved
+	s.unsaved = false
+	s.mu.Unlock()
+	if !fresh {
+		return
+	}
+	b, err := json.Marshal(addrs)
+	if err != nil {
+		return
+	}
+	path := filepath.Join(s.c.o.Dir, peersFile)
+	if err = os.WriteFile(path+".new", b, 0o600); err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		s.log.Debug("cannot remember where members are", "err", err)
+	}
+}
+
+// loadPeers reads it; it is only a help.
+func loadPeers(dir string) (addrs []netip.AddrPort) {
+	b, err := os.ReadFile(filepath.Join(dir, peersFile))
+	if err != nil || json.Unmarshal(b, &addrs) != nil {
+		return nil
+	}
+	return addrs[:min(len(addrs), peersKept)]
+}

@@ -1,0 +1,239 @@
+package cluster
+
+import (
+	"math"
+	"net/netip"
+	"sync"
+	"time"
+
+	"dtpx/cluster/internal/gossip"
+	"dtpx/cluster/internal/group"
+	"dtpx/cluster/internal/ledger"
+	"dtpx/cluster/internal/port"
+	"dtpx/cluster/internal/relay"
+	ranges "dtpx/range"
+)
+
+// ownKey is under whom the ledger keeps what this node's own downloads cost its
+// own link.
+const ownKey = "self"
+
+// Budget implements the engine's question who may bring how many of the next
+// need bytes; -1 is no bound. srcs[0] is this machine's own link.
+//
+// To be fastest, only the own allowance binds: members end what goes over
+// theirs themselves. To be fair, the bytes are spread so that the smallest
+// remaining fraction of all allowances is as large as can be.
+func (c *Cluster) Budget(_ ranges.Target, need int64, srcs []ranges.Source) []int64 {
+	out := make([]int64, len(srcs))
+	for i := range out {
+		out[i] = -1
+	}
+	s := c.current()
+	left := int64(math.MaxInt64)
+	if c.o.Cap > 0 {
+		left = max(0, c.o.Cap-c.ledger.Day(c.ledger.Today())[ownKey].Borrowed)
+		out[0] = left
+	}
+	if s == nil || !c.o.Fair {
+		return out
+	}
+	purses := []ledger.Allowance{{Left: left, Total: c.o.Cap}}
+	at := []int{0}
+	for i, src := range srcs {
+		if p := s.peerOf(src); p != nil {
+			purses, at = append(purses, p.allowance()), append(at, i)
+		}
+	}
+	for i, share := range ledger.Fair(purses, need) {
+		out[at[i]] = share
+	}
+	return out
+}
+
+func (s *session) peerOf(src ranges.Source) *peer {
+	if src.Kind() != ranges.KindPeer {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.peers {
+		if p.source == src {
+			return p
+		}
+	}
+	return nil
+}
+
+// allowance is what the peer says it has left for all of us.
+func (p *peer) allowance() ledger.Allowance {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.meta.Left < 0 {
+		return ledger.Allowance{}
+	}
+	return ledger.Allowance{Left: p.meta.Left, Total: max(p.meta.Quota, p.meta.Left)}
+}
+
+// newRelay makes the lending side.
+func (s *session) newRelay() *relay.Server {
+	l := s.c.o.Lend
+	return &relay.Server{
+		Rules: relay.Rules{Ports: l.Ports, Allow: l.Allow, Own: s.ownNets},
+		Meter: func(member string) relay.Account { return s.c.ledger.Lend(member) },
+		Reset: s.c.ledger.Reset,
+		Yield: s.yield, Last: s.isLast, Rate: l.Rate, Conns: l.Connections, Now: s.c.o.Now, Log: s.log,
+	}
+}
+
+// ownNets are all subnets of this machine, whatever it lends by.
+func (s *session) ownNets() (nets []netip.Prefix) {
+	return s.c.own.nets(s.c.o.Now())
+}
+
+const (
+	// strangerUse is what a member may have borrowed before it counts what it
+	// lends: nobody begins with a merit.
+	strangerUse = 64 << 20
+	// freeRide is how many times more than it lends a member may borrow.
+	freeRide = 4
+)
+
+// isLast reports that a member is served after the others: it borrows far more
+// than it lends, or is not known yet although others are.
+func (s *session) isLast(member string) bool {
+	totals := s.c.ledger.Totals()
+	b, known := totals[member]
+	if !known {
+		return len(totals) > 0
+	}
+	return b.Lent > strangerUse && b.Lent > freeRide*b.Borrowed
+}
+
+// ownMeter knows what the owner's own traffic does, without asking too often.
+type ownMeter struct {
+	mu       sync.Mutex // guards what follows
+	asked    time.Time
+	rate     float64
+	total    int64
+	charged  int64
+	netsAt   time.Time
+	prefixes []netip.Prefix
+}
+
+const ownFresh = 250 * time.Millisecond
+
+// yield is how long the owner's own downloads want a relay to wait: while they
+// run, all tunnels together get a quarter of what they get.
+func (s *session) yield() time.Duration {
+	rate := s.c.ownRate()
+	if rate < ownBusy {
+		return 0
+	}
+	if s.lentRate() <= rate/4 {
+		return 0
+	}
+	return yieldStep
+}
+
+// lentRate is what all tunnels of members take now, in bytes per second.
+func (s *session) lentRate() float64 {
+	st, now := s.relay.Stats(), s.c.o.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := st.Up + st.Down - s.lent; n > 0 {
+		s.lent += n
+		s.lentMeter.add(now, n)
+	}
+	return s.lentMeter.rate(now)
+}
+
+const (
+	ownBusy   = 64 << 10 // bytes/s; below, the link is not in use
+	yieldStep = 50 * time.Millisecond
+)
+
+func (c *Cluster) ownRate() float64 {
+	m := &c.own
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := c.o.Now(); now.Sub(m.asked) > ownFresh || now.Before(m.asked) {
+		m.total, m.rate = c.o.Own()
+		m.asked = now
+	}
+	return m.rate
+}
+
+// charge enters what the owner's own downloads have cost since the last time,
+// and what was borrowed, into the ledger.
+func (c *Cluster) charge() {
+	m := &c.own
+	m.mu.Lock()
+	m.total, m.rate = c.o.Own()
+	m.asked = c.o.Now()
+	cost := m.total - m.charged
+	m.charged = m.total
+	m.mu.Unlock()
+	if cost > 0 {
+		_ = c.ledger.Borrowed(ownKey, cost) // it counts; the ledger repairs its file
+	}
+	if s := c.current(); s != nil {
+		s.settle()
+	}
+}
+
+// settle enters what came through peers.
+func (s *session) settle() {
+	for _, p := range s.ranked() {
+		p.mu.Lock()
+		n := p.borrowed - p.settled
+		p.settled = p.borrowed
+		p.mu.Unlock()
+		if n > 0 {
+			_ = s.c.ledger.Borrowed(p.id.String(), n)
+		}
+	}
+}
+
+func (m *ownMeter) nets(now time.Time) []netip.Prefix {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now.Sub(m.netsAt) > time.Second || now.Before(m.netsAt) {
+		m.prefixes, m.netsAt = port.Own(), now
+	}
+	return m.prefixes
+}
+
+// meta is what members are told: hints, nothing is secured or charged by them.
+func (s *session) meta() gossip.Meta {
+	l := s.c.o.Lend
+	m := gossip.Meta{Name: s.c.name(), Lends: l.Enabled, Rate: l.Rate, Left: -1}
+	if l.Quota > 0 {
+		m.Quota, m.Left = l.Quota, s.c.ledger.Left()
+	}
+	return m
+}
+
+const (
+	tellEvery = 5 * time.Second
+	tellStep  = 16 << 20
+)
+
+// tell lets members know when the quota left has changed noticeably.
+func (s *session) tell() {
+	now, at := s.meta(), s.c.o.Now()
+	s.mu.Lock()
+	was := s.told
+	diff := was.Left - now.Left
+	due := (diff > tellStep || diff < -tellStep || (was.Left == 0) != (now.Left == 0) || was.Name != now.Name) && at.Sub(s.toldAt).Abs() > tellEvery
+	if due {
+		s.told, s.toldAt = now, at
+	}
+	s.mu.Unlock()
+	if due {
+		s.pool.Update()
+	}
+}
+
+// keyOf is a member's key in the ledger.
+func keyOf(id group.NodeID) string { return id.String() }
