@@ -38,12 +38,12 @@ func commands() []command {
 		{"serve", "[-config F] [-listen ADDR] [-state DIR]", "run the proxy (also: dtpx alone)", (*cli).serve},
 		{"get", "[-o FILE] [-sha256 HEX] [-c] URL…", "download with the same engine", (*cli).get},
 		{"status", "[-json]", "what the running node does now", (*cli).status},
+		{"peers", "[-json]", "members of the group: who is here, who lent what", (*cli).peers},
+		{"group", "new [-trusted]|join CODE|leave|code|block KEY", "machines that lend each other their links", (*cli).group},
 		{"ca", "path|show|export [-der]", "the local certificate authority", (*cli).ca},
 		{"config", "check [F]", "check a config file", (*cli).config},
 		{"version", "", "print the version", (*cli).version},
 		{"help", "", "print this", (*cli).help},
-		{"peers", "[-json]", "", later("peers", "machines that share their bandwidth")},
-		{"group", "new|join|leave|code|block", "", later("group", "machines that share their bandwidth")},
 		{"cache", "ls|stat|rm|purge|verify", "", later("cache", "the disk cache")},
 		{"setup", "PROGRAM [-undo]", "", later("setup", "settings of other programs; the first lines of dtpx serve say what to set")},
 		{"why", "URL", "", later("why", "explanations; /api/v1/downloads gives the reason of each download")},
@@ -143,9 +143,9 @@ func (c *cli) help([]string) error {
 	fmt.Fprint(c.out, "dtpx is a local HTTP(S) proxy that makes large downloads faster.\n\n")
 	for _, cmd := range commands() {
 		if cmd.does != "" {
-			fmt.Fprintf(c.out, "  dtpx %-7s %-42s %s\n", cmd.name, cmd.args, cmd.does)
+			fmt.Fprintf(c.out, "  dtpx %-7s %-47s %s\n", cmd.name, cmd.args, cmd.does)
 		}
 	}
-	fmt.Fprint(c.out, "\ndtpx COMMAND -h lists a command's flags. Not in this version yet: peers, group, cache, setup, why.\n")
+	fmt.Fprint(c.out, "\ndtpx COMMAND -h lists a command's flags. Not in this version yet: cache, setup, why.\n")
 	return nil
 }

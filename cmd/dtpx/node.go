@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"dtpx/certs"
+	"dtpx/cluster"
 	"dtpx/cmd/dtpx/internal/config"
 	"dtpx/proxy"
 	ranges "dtpx/range"
@@ -33,10 +34,12 @@ type node struct {
 	log        *slog.Logger
 	ca         *certs.Authority
 	caNew      bool
+	out        *outbound
 	engine     *ranges.Engine
 	hosts      *ranges.Hosts
 	tunnelled  []proxy.Tunnelled // as last saved
 	router     *router
+	cluster    *cluster.Cluster // nil: of get, which borrows from nobody
 	guard      *proxy.Guard
 	hop        string // this node's random name, against loops
 	server     *proxy.Server
@@ -86,6 +89,9 @@ func (n *node) wire(token string) error {
 	if err := n.wireOutbound(); err != nil {
 		return err
 	}
+	if err := n.openCluster(); err != nil {
+		return err
+	}
 	cfg := n.cfg
 	n.server = &proxy.Server{
 		Transport: n.router, Dial: n.router.Dial, TLS: n.ca.ServerConfig,
@@ -113,6 +119,7 @@ func (n *node) wireOutbound() error {
 	if err := n.addInterfaces(out); err != nil {
 		return err
 	}
+	n.out = out
 	n.guard = new(proxy.Guard)
 	n.router = newRouter(out, n.engine, n.guard)
 	return nil
@@ -169,6 +176,11 @@ func (n *node) save() {
 func (n *node) close() {
 	n.engine.Close()
 	n.router.close()
+	if n.cluster != nil {
+		if err := n.cluster.Close(); err != nil {
+			n.log.Warn("cannot write the accounts of the group down", "err", err)
+		}
+	}
 	n.save()
 	os.Remove(n.path(nodeFile))
 	n.lock.Close()

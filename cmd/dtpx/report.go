@@ -25,6 +25,8 @@ type status struct {
 	Intercept  bool              `json:"intercept"`
 	Tunnelled  []proxy.Tunnelled `json:"tunnelled"`
 	Running    int               `json:"running"`
+	Group      string            `json:"group"` // "" = in none
+	Peers      int               `json:"peers"` // that are here
 	Totals     ranges.Stats      `json:"totals"`
 	Later      []string          `json:"not_in_this_version"`
 }
@@ -40,20 +42,18 @@ func (n *node) Status() any { return n.status() }
 
 func (n *node) status() status {
 	totals := n.engine.Stats()
+	group, peers := n.cluster.Here()
 	return status{
 		Version: version, PID: os.Getpid(), Listen: n.listen, Started: n.started, Uptime: time.Since(n.started).Seconds(),
 		State: n.dir, Config: n.configFile,
 		CA:         caStatus{n.path("ca.pem"), n.ca.Fingerprint(), n.ca.Certificate().NotAfter},
 		Accelerate: n.cfg.Accelerate.Enabled, Intercept: n.cfg.Intercept.Enabled,
-		Tunnelled: n.server.Tunnelled(), Running: totals.Active, Totals: totals, Later: []string{"peers", "cache"},
+		Tunnelled: n.server.Tunnelled(), Running: totals.Active, Group: group, Peers: peers, Totals: totals, Later: []string{"cache"},
 	}
 }
 
 // Downloads implements proxy.Node.
 func (n *node) Downloads() any { return n.engine.Downloads() }
-
-// Peers implements proxy.Node: there are none in this version.
-func (n *node) Peers() any { return []struct{}{} }
 
 // Cache implements proxy.Node: there is none in this version.
 func (n *node) Cache() any {
@@ -91,6 +91,7 @@ func (n *node) WriteMetrics(w io.Writer) {
 		metric(c.name, "counter", c.help)
 		fmt.Fprintf(w, "%s %d\n", c.name, c.value)
 	}
+	n.writeClusterMetrics(w)
 	metric("dtpx_start_time_seconds", "gauge", "When dtpx started, in seconds since 1970.")
 	fmt.Fprintf(w, "dtpx_start_time_seconds %d\n", n.started.Unix())
 }

@@ -87,7 +87,7 @@ func (c *cli) serveConfig(f serveFlags, cfg config.Config) error {
 	for _, key := range config.Later(cfg) {
 		log.Warn("this key is for a later version and does nothing yet", "key", key)
 	}
-	return c.untilSignal(n, ln, sig, func() { c.reload(f, cfg, level, log) })
+	return c.untilSignal(n, ln, sig, func() { n.cluster.Reload(); c.reload(f, cfg, level, log) })
 }
 
 func listen(addr string) (net.Listener, error) {

@@ -102,6 +102,9 @@ const shownDownloads = 5
 func (c *cli) printStatus(s status, ds []ranges.Info) {
 	fmt.Fprintf(c.out, "dtpx %s on %s, up %s, pid %d\n", s.Version, s.Listen, time.Duration(s.Uptime*1e9).Round(time.Second), s.PID)
 	fmt.Fprintf(c.out, "CA %s\n   SHA-256 %s, expires %s\n", s.CA.Path, s.CA.Fingerprint, s.CA.Expires.Format("2006-01-02"))
+	if s.Group != "" {
+		fmt.Fprintf(c.out, "group %q, %d other members here (dtpx peers)\n", s.Group, s.Peers)
+	}
 	for _, t := range s.Tunnelled {
 		fmt.Fprintf(c.out, "not intercepted: %s for %s (%s)\n", t.Host, t.Client, t.Reason)
 	}

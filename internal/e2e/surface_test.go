@@ -204,7 +204,11 @@ func TestCommands(t *testing.T) {
 	b.dtpx("serve", "nonsense").complains(t, 2, "nonsense")
 	b.dtpx("status", "-nonsense").complains(t, 2, "nonsense")
 	b.dtpx("config").complains(t, 2, "check")
-	for _, later := range []string{"peers", "group", "cache", "setup", "why"} {
+	b.dtpx("group").complains(t, 2, "new", "join")
+	b.dtpx("group", "nonsense").complains(t, 2, "nonsense")
+	b.dtpx("group", "join").complains(t, 2, "CODE")
+	b.dtpx("peers").complains(t, 1, "no node is running")
+	for _, later := range []string{"cache", "setup", "why"} {
 		b.dtpx(later).complains(t, 1, later, "not in this version")
 	}
 	if names := b.names("."); names != "" {

@@ -11,6 +11,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 )
 
@@ -48,7 +49,7 @@ type Accelerate struct {
 	Never       []string `key:"never" is:"glob"`
 }
 
-// Cluster is about other machines. This version reads it and does nothing yet.
+// Cluster is about other machines.
 type Cluster struct {
 	Group       string   `key:"group" is:"name"`
 	Secret      string   `key:"secret"`
@@ -75,6 +76,12 @@ type Lend struct {
 	Connections int            `key:"connections" min:"1" max:"4096"`
 	Ports       []int          `key:"ports" min:"1" max:"65535"`
 	Allow       []netip.Prefix `key:"allow"`
+}
+
+// Clock is Reset, checked when it was read, as hours and minutes.
+func (l Lend) Clock() (hour, minute int) {
+	_, _ = fmt.Sscanf(l.Reset, "%d:%d", &hour, &minute)
+	return hour, minute
 }
 
 // Cache is the disk cache. This version reads it and does nothing yet.

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"dtpx/cluster"
+	"dtpx/cmd/dtpx/internal/config"
+	ranges "dtpx/range"
+)
+
+// openCluster makes this node a member, where there is a group.
+func (n *node) openCluster() error {
+	cfg, out := n.cfg.Cluster, n.out
+	group, err := configuredGroup(cfg)
+	if err != nil {
+		return err
+	}
+	hour, minute := cfg.Lend.Clock()
+	o := cluster.Options{
+		Dir: n.dir, Group: group, Name: hostname,
+		Listen: cfg.Listen, Interfaces: cfg.Interfaces, MDNS: cfg.MDNS, Join: cfg.Join, Advertise: cfg.Advertise,
+		// Behind a parent proxy origins are the parent's to reach.
+		Borrow: cfg.Borrow && out.upstream == nil, Cap: int64(cfg.Cap), Fair: cfg.Spend == "fair",
+		Credentials: func(host string) bool { return globbed(cfg.Credentials, host) },
+		Lend: cluster.Lend{
+			Enabled: cfg.Lend.Enabled, Quota: int64(cfg.Lend.Quota), Hour: hour, Minute: minute, Rate: int64(cfg.Lend.Rate),
+			Connections: cfg.Lend.Connections, Ports: cfg.Lend.Ports, Allow: cfg.Lend.Allow,
+		},
+		Base: out.transport(nil), Own: n.ownSpending, Log: n.log,
+	}
+	if n.cluster, err = cluster.Open(o); err != nil {
+		return err
+	}
+	local := n.engine.Sources
+	n.engine.Sources = func(t ranges.Target) []ranges.Source {
+		var all []ranges.Source
+		if local != nil {
+			all = local(t)
+		}
+		return append(all, n.cluster.Sources(t)...)
+	}
+	n.engine.Budget = n.cluster.Budget
+	return nil
+}
+
+// configuredGroup is the group that the config file names, which goes before
+// that of group.json.
+func configuredGroup(c config.Cluster) (cluster.Group, error) {
+	if c.Group == "" {
+		return cluster.Group{}, nil
+	}
+	secret := c.Secret
+	if c.SecretFile != "" {
+		b, err := os.ReadFile(c.SecretFile)
+		if err != nil {
+			return cluster.Group{}, fmt.Errorf("read cluster.secret_file: %w", err)
+		}
+		secret = strings.TrimSpace(string(b))
+	}
+	if secret == "" {
+		return cluster.Group{}, fmt.Errorf("cluster.group is %q, but there is no cluster.secret; or make a group with dtpx group new and leave both out", c.Group)
+	}
+	g, err := cluster.FromPassphrase(c.Group, secret, c.Trust.Mode == "group")
+	if err != nil {
+		return g, fmt.Errorf("cluster.secret: %w", err)
+	}
+	return g, nil
+}
+
+// hostname is a hint for people.
+func hostname() string {
+	name, _ := os.Hostname()
+	return name
+}
+
+func globbed(globs []string, host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	for _, g := range globs {
+		if ok, _ := path.Match(strings.ToLower(g), host); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// ownSpending is what downloads cost this machine's own link.
+func (n *node) ownSpending() (total int64, rate float64) {
+	s := n.engine.Stats()
+	total = s.Bytes[ranges.KindDirect] + s.Bytes[ranges.KindInterface] + s.Passed
+	for _, d := range n.engine.Downloads() {
+		if d.State != "running" {
+			continue
+		}
+		for _, src := range d.Sources {
+			if src.Kind == ranges.KindDirect || src.Kind == ranges.KindInterface {
+				total += src.Bytes
+				rate += src.Rate
+			}
+		}
+	}
+	return total, rate
+}
+
+// Peers implements proxy.Node.
+func (n *node) Peers() any {
+	if n.cluster == nil {
+		return cluster.Info{Members: []cluster.Peer{}}
+	}
+	return n.cluster.Info()
+}
+
+func (n *node) writeClusterMetrics(w io.Writer) {
+	if n.cluster != nil {
+		n.cluster.WriteMetrics(w)
+	}
+}
