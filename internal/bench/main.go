@@ -68,6 +68,17 @@ var cases = []benchCase{
 	{"memory 8 GiB", (*bench).memory},
 	{"memory slow client", (*bench).slowClient},
 	{"faults", (*bench).faults},
+	{"hostel equal 256", func(b *bench) ([]row, error) { return b.equalLinks(256, 1.02) }},
+	{"hostel equal 64", func(b *bench) ([]row, error) { return b.equalLinks(64, 1.03) }},
+	{"hostel unequal", (*bench).unequalLinks},
+	{"hostel changing", (*bench).changingLinks},
+	{"hostel dying", (*bench).dying},
+	{"hostel two machines", (*bench).twoMachines},
+	{"hostel player", (*bench).player},
+	{"hostel per address", (*bench).perIP},
+	{"hostel fair", (*bench).fair},
+	{"hostel matrix", (*bench).matrix},
+	{"hostel idle", (*bench).idle},
 }
 
 func main() {

@@ -1,0 +1,383 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"dtpx/cluster"
+	ranges "dtpx/range"
+
+	"dtpx/internal/testbed"
+	"dtpx/internal/testbed/hostel"
+	"dtpx/internal/testbed/netns"
+)
+
+// house is a hostel whose rooms are in one group.
+type house struct {
+	*hostel.House
+	b   *bench
+	lab *netns.Lab
+	n   int
+
+	option string // of the next URLs
+}
+
+// mbps is the shaping of a link of so many megabytes per second.
+func mbps(n float64) int64 { return int64(n * 8e6) }
+
+func (b *bench) house(origin testbed.Config, config string, links ...float64) (*house, error) {
+	lab, err := netns.New()
+	if err != nil {
+		return nil, err
+	}
+	h := &house{b: b, lab: lab}
+	var bits []int64
+	for _, l := range links {
+		bits = append(bits, mbps(l))
+	}
+	dir := b.fresh("house")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return h, err
+	}
+	if h.House, err = hostel.New(lab, hostel.Config{Binary: b.path("dtpx"), Dir: dir, Origin: origin, Links: bits}); err != nil {
+		h.close()
+		return nil, err
+	}
+	if err := h.group(config); err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *house) close() {
+	if h.House != nil {
+		h.House.Close()
+	}
+	h.lab.Close()
+}
+
+// group makes all rooms members of one group and waits until they know it.
+func (h *house) group(config string) error {
+	ctx := context.Background()
+	for _, r := range h.Rooms {
+		if err := r.Serve(config); err != nil {
+			return err
+		}
+	}
+	if len(h.Rooms) < 2 {
+		return nil
+	}
+	if _, err := h.Rooms[0].Dtpx(ctx, "group", "new"); err != nil {
+		return err
+	}
+	code, err := h.Rooms[0].Dtpx(ctx, "group", "code")
+	if err != nil {
+		return err
+	}
+	for _, r := range h.Rooms[1:] {
+		if _, err := r.Dtpx(ctx, "group", "join", strings.TrimSpace(code)); err != nil {
+			return err
+		}
+	}
+	return h.together()
+}
+
+func (h *house) together() error {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		all := true
+		for _, r := range h.Rooms {
+			var i cluster.Info
+			if err := r.Get("/api/v1/peers", &i); err != nil {
+				return err
+			}
+			here := 0
+			for _, p := range i.Members {
+				if p.State == "here" {
+					here++
+				}
+			}
+			all = all && here == len(h.Rooms)-1
+		}
+		if all {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.New("the rooms do not find each other")
+		}
+	}
+}
+
+// trip is one download and what it cost.
+type trip struct {
+	hostel.Download
+	wan  []int64 // bytes on each room's link, headers included
+	cpu  []time.Duration
+	info ranges.Info
+}
+
+func (t trip) sum() (n int64) {
+	for _, w := range t.wan {
+		n += w
+	}
+	return n
+}
+
+// fetch downloads a file of so many MiB in a room, and checks it.
+func (h *house) fetch(r *hostel.Room, size int, each func(int64)) (trip, error) {
+	h.n++
+	var options []string
+	if h.option != "" {
+		options = append(options, h.option)
+	}
+	url := h.URL("https", fmt.Sprintf("/%dMiB/hostel%d", size, h.n), options...)
+	wan, cpu := h.carried(), h.cpu()
+	t := trip{Download: r.Fetch(context.Background(), url, each)}
+	time.Sleep(300 * time.Millisecond) // what was cut still drains
+	for i, w := range h.carried() {
+		t.wan = append(t.wan, w-wan[i])
+	}
+	for i, c := range h.cpu() {
+		t.cpu = append(t.cpu, c-cpu[i])
+	}
+	if t.Err != nil {
+		return t, t.Err
+	}
+	if t.SHA256 != h.Content(url).SHA256() {
+		return t, errors.New("wrong bytes")
+	}
+	var ds []ranges.Info
+	if err := r.Get("/api/v1/downloads", &ds); err != nil {
+		return t, err
+	}
+	if len(ds) > 0 {
+		t.info = ds[0]
+	}
+	return t, nil
+}
+
+func (h *house) carried() (all []int64) {
+	for _, r := range h.Rooms {
+		n, _ := r.WAN.A.Carried()
+		all = append(all, n)
+	}
+	return all
+}
+
+// cpu is what each running dtpx has used.
+func (h *house) cpu() (all []time.Duration) {
+	for _, r := range h.Rooms {
+		d := time.Duration(0)
+		if r.Running() {
+			d = cpuOf(r.PID())
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+// cpuOf reads /proc: user and system time in ticks of 10 ms.
+func cpuOf(pid int) time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	var user, system int64
+	f := strings.Fields(rest)
+	if len(f) > 12 {
+		fmt.Sscan(f[11], &user)
+		fmt.Sscan(f[12], &system)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+func readInts(path string, into ...*int64) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return
+	}
+	for i, f := range strings.Fields(string(b)) {
+		if i < len(into) {
+			fmt.Sscan(f, into[i])
+		}
+	}
+}
+
+// content is how many bytes of content per second a link of 1 MB/s carries,
+// measured on a link of 8 MB/s: headers count.
+var content = sync.OnceValues(func() (float64, error) {
+	b, err := newBench(1)
+	if err != nil {
+		return 0, err
+	}
+	defer b.close()
+	h, err := b.house(testbed.Config{NoH2: true}, "", 8)
+	if err != nil {
+		return 0, err
+	}
+	defer h.close()
+	r := h.Rooms[0]
+	const size = 48
+	s, err := b.curl(r.Command, size*mib, h.URL("https", fmt.Sprintf("/%dMiB/one", size)), "--cacert", h.CA)
+	return size * mib / s.total / 8, err
+})
+
+// sumOf is the content rate of links of so many MB/s.
+func sumOf(links ...float64) (float64, error) {
+	one, err := content()
+	sum := 0.0
+	for _, l := range links {
+		sum += l * one
+	}
+	return sum, err
+}
+
+const unlimited = "cluster: {lend: {quota: 0}}\n"
+
+// equal: four nodes of 4 MB/s each.
+func (b *bench) equalLinks(size int, target float64) ([]row, error) {
+	links := []float64{4, 4, 4, 4}
+	ideal, err := sumOf(links...)
+	if err != nil {
+		return nil, err
+	}
+	h, err := b.house(testbed.Config{NoH2: true}, unlimited, links...)
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	name := fmt.Sprintf("4 nodes of 4 MB/s, %d MiB", size)
+	var times, waste, off, relay, front []float64
+	note := ""
+	for range b.rounds {
+		t, err := h.fetch(h.Rooms[0], size, nil)
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, t.Total.Seconds()*ideal/float64(size*mib))
+		waste = append(waste, 100*wasted(t, size))
+		worst := 0.0
+		for _, w := range t.wan {
+			worst = max(worst, abs(float64(w)*4/float64(t.sum())-1))
+		}
+		off = append(off, 100*worst)
+		gib := float64(size) / 1024
+		relay = append(relay, t.cpu[1].Seconds()/(gib*float64(t.wan[1])/float64(t.sum())))
+		front = append(front, t.cpu[0].Seconds()/gib)
+		note = fmt.Sprintf("%.2f s, first byte %.0f ms, longest gap %.0f ms, by link %s", t.Total.Seconds(), t.First.Seconds()*1e3, t.Longest.Seconds()*1e3, shares(t))
+	}
+	rows := []row{
+		{name, "time / ideal", median(times), target, true, note},
+		{name, "off a quarter of the bytes, %", median(off), 5, true, "WAN bytes of the worst node"},
+		{name, "wasted and duplicate bytes, %", median(waste), 0.5, true, ""},
+	}
+	if size >= 256 {
+		rows = append(rows, row{name, "CPU s/GiB of a relay", median(relay), 4, true, ""},
+			row{name, "CPU s/GiB of the requester", median(front), 6, true, ""})
+	}
+	return rows, nil
+}
+
+// wasted is the part of the bytes on the links beyond the content and its
+// headers, which are known from one link alone.
+func wasted(t trip, size int) float64 {
+	one, _ := content()
+	return max(0, float64(t.sum())*one/1e6/float64(size*mib)-1)
+}
+
+func abs(f float64) float64 { return max(f, -f) }
+
+func shares(t trip) string {
+	var s []string
+	for _, w := range t.wan {
+		s = append(s, fmt.Sprintf("%.1f %%", 100*float64(w)/float64(t.sum())))
+	}
+	return strings.Join(s, " ")
+}
+
+// unequalLinks: 8/4/2/1 MB/s, asked from the fastest and from the slowest.
+func (b *bench) unequalLinks() ([]row, error) {
+	links := []float64{8, 4, 2, 1}
+	ideal, err := sumOf(links...)
+	if err != nil {
+		return nil, err
+	}
+	h, err := b.house(testbed.Config{NoH2: true}, unlimited, links...)
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	const size = 256
+	var rows []row
+	for who, i := range map[string]int{"fastest": 0, "slowest": 3} {
+		var times []float64
+		note := ""
+		for range b.rounds {
+			t, err := h.fetch(h.Rooms[i], size, nil)
+			if err != nil {
+				return rows, err
+			}
+			times = append(times, t.Total.Seconds()*ideal/(size*mib))
+			note = fmt.Sprintf("%.2f s, longest gap %.0f ms, by link %s, waste %.2f %%", t.Total.Seconds(), t.Longest.Seconds()*1e3, shares(t), 100*wasted(t, size))
+		}
+		rows = append(rows, row{"8/4/2/1 MB/s, from the " + who, "time / ideal", median(times), 1.03, true, note})
+	}
+	return rows, nil
+}
+
+// twoMachines: the case of 2021.
+func (b *bench) twoMachines() ([]row, error) {
+	one, err := sumOf(4)
+	if err != nil {
+		return nil, err
+	}
+	h, err := b.house(testbed.Config{NoH2: true}, unlimited, 4, 4)
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	const size = 256
+	var gain []float64
+	note := ""
+	for range b.rounds {
+		t, err := h.fetch(h.Rooms[0], size, nil)
+		if err != nil {
+			return nil, err
+		}
+		gain = append(gain, size*mib/one/t.Total.Seconds())
+		note = fmt.Sprintf("%.2f s; one machine %.2f s; longest gap %.0f ms", t.Total.Seconds(), size*mib/one, t.Longest.Seconds()*1e3)
+	}
+	return []row{{"two machines, 256 MiB (2021)", "rate / one machine", median(gain), 1.97, false, note}}, nil
+}
+
+// perIP: fast links, an origin that gives each address 2 MB/s.
+func (b *bench) perIP() ([]row, error) {
+	h, err := b.house(testbed.Config{NoH2: true, Limits: testbed.Limits{PerIP: 2e6}}, unlimited, 50, 50, 50, 50, 50)
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	s, err := b.curl(h.Rooms[0].Command, 16*mib, h.URL("https", "/16MiB/one"), "--cacert", h.CA)
+	if err != nil {
+		return nil, err
+	}
+	one := 16 * mib / s.total
+	const size = 128
+	var gain []float64
+	note := ""
+	for range b.rounds {
+		t, err := h.fetch(h.Rooms[0], size, nil)
+		if err != nil {
+			return nil, err
+		}
+		gain = append(gain, size*mib/one/t.Total.Seconds())
+		note = fmt.Sprintf("%.2f s; one address %.2f MB/s; by link %s", t.Total.Seconds(), one/1e6, shares(t))
+	}
+	return []row{{"2 MB/s per address, 5 nodes, 128 MiB", "rate / one address", median(gain), 0.98 * 5, false, note}}, nil
+}
