@@ -194,7 +194,7 @@ func (r *Room) Command(ctx context.Context, name string, args ...string) *exec.C
 	script := `hostname "$0" && exec "$@"`
 	cmd := r.M.Command(ctx, "unshare", append([]string{"--uts", "sh", "-c", script, r.Name, name}, args...)...)
 	cmd.Dir = r.Home
-	cmd.Env = []string{"HOME=" + r.Home, "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", os.Getenv("XX"), "GORACE=atexit_sleep_ms=0"}
+	cmd.Env = []string{"HOME=" + r.Home, "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "GORACE=atexit_sleep_ms=0"}
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
