@@ -124,6 +124,7 @@ type Plan struct {
 	free      span.Set // needed by a reader, not stored, owned by no request
 	readers   []*reader
 	sources   []*source
+	order     []*source  // the same, fastest first; see bySpeed
 	reqs      []*request // open ones
 	nextReq   ID
 	nextRd    ReaderID

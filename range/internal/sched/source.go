@@ -16,6 +16,7 @@ type source struct {
 	rtt       time.Duration
 	meter     meter // of one lane
 	recent    window
+	speed     int     // KiB/s, when it was last put in order
 	best      float64 // of any of its requests over binTime
 	sustained float64 // the same, without the first binTime of each, which may be a burst
 	ready     Time    // benched until then

@@ -135,6 +135,10 @@ func (p *Plan) hungry(now Time) bool {
 // giveUpSilent ends requests that have been silent for too long, if somebody
 // else can take their range: the last living one is never abandoned.
 func (p *Plan) giveUpSilent(acts []Action, now Time) []Action {
+	least := min(p.p.Hard, 2*p.p.Soft) // nothing is given up before
+	if !slices.ContainsFunc(p.reqs, func(q *request) bool { return q.silence(now) >= least }) {
+		return acts
+	}
 	for _, q := range slices.Clone(p.reqs) {
 		limit := p.p.Hard
 		if !q.head {
@@ -227,11 +231,24 @@ func (p *Plan) bySpeed() []*source {
 	if len(p.sources) == 1 {
 		return p.sources
 	}
-	ss := slices.Clone(p.sources)
-	slices.SortStableFunc(ss, func(a, b *source) int {
-		return int(b.meter.now()/1024) - int(a.meter.now()/1024)
-	})
-	return ss
+	if len(p.order) != len(p.sources) {
+		p.order = slices.Clone(p.sources)
+	}
+	for _, s := range p.order {
+		s.speed = int(s.meter.now() / 1024)
+	}
+	// Rates change slowly: what was in order mostly still is.
+	if !slices.IsSortedFunc(p.order, faster) {
+		slices.SortFunc(p.order, faster)
+	}
+	return p.order
+}
+
+func faster(a, b *source) int {
+	if a.speed != b.speed {
+		return b.speed - a.speed
+	}
+	return int(a.id - b.id)
 }
 
 // pick finds the next request for s, or nil; a client is blocked on head.
