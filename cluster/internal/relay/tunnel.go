@@ -19,11 +19,13 @@ const (
 	// shortRecord is the same where a read ends with a TLS record (16 KiB): a
 	// full one says nothing about what waits behind it.
 	shortRecord = 8 << 10
-	// The pause grows until a read brings gatherBytes, and shrinks when the
-	// flow is faster: at 4 MB/s that is 24 ms and 40 wake-ups a second, not 300.
-	gatherBytes = 112 << 10
+	// A pause is as long as gatherBytes take at the rate of the flow: at 4 MB/s
+	// that is 24 ms and 40 wake-ups a second, not 300. Where it would be
+	// shorter than gatherMin there is none.
+	gatherBytes = 96 << 10
 	gatherMin   = 2 * time.Millisecond
 	gatherMax   = 24 * time.Millisecond
+	gatherSpan  = 50 * time.Millisecond // over which the rate is taken
 	// eager bytes of each direction are passed on without pauses: handshakes
 	// and small answers are round trips, not rates.
 	eager = 64 << 10
@@ -142,7 +144,7 @@ func (t *tunnel) upward(ctx context.Context) error {
 func (t *tunnel) pass(ctx context.Context, dst, src net.Conn, moved *atomic.Int64) error {
 	move := t.mover(dst, src)
 	defer move.free()
-	pause := gatherMin
+	var flow flow
 	for {
 		if !t.turn(ctx) {
 			return context.Cause(ctx)
@@ -165,7 +167,10 @@ func (t *tunnel) pass(ctx context.Context, dst, src net.Conn, moved *atomic.Int6
 		if moved.Load() <= eager || n >= move.short {
 			continue
 		}
-		pause = nextPause(pause, n)
+		pause := flow.pause(time.Now(), moved.Load())
+		if pause == 0 {
+			continue
+		}
 		move.gather()
 		if !sleep(ctx, pause) {
 			return context.Cause(ctx)
@@ -173,10 +178,29 @@ func (t *tunnel) pass(ctx context.Context, dst, src net.Conn, moved *atomic.Int6
 	}
 }
 
-// nextPause follows a pause after which n bytes had come.
-func nextPause(last time.Duration, n int64) time.Duration {
-	want := time.Duration(float64(last) * gatherBytes / float64(max(n, 1)))
-	return min(max((last+want)/2, gatherMin), gatherMax)
+// flow knows the rate of one direction.
+type flow struct {
+	since time.Time
+	from  int64         // bytes moved by then
+	last  time.Duration // the pause
+}
+
+// pause is how long to wait before the next read when moved bytes have passed.
+// It cannot hold a flow back for long: socket buffers hold more than
+// gatherBytes, so a flow that the pauses limit is seen to be faster than they
+// allow, and they shrink.
+func (f *flow) pause(now time.Time, moved int64) time.Duration {
+	if f.since.IsZero() {
+		*f = flow{now, moved, gatherMin}
+	}
+	if d := now.Sub(f.since); d >= gatherSpan {
+		f.last = time.Duration(float64(d) * gatherBytes / float64(max(moved-f.from, 1)))
+		f.since, f.from = now, moved
+	}
+	if f.last < gatherMin {
+		return 0
+	}
+	return min(f.last, gatherMax)
 }
 
 // turn waits until this direction may read.
