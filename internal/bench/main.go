@@ -77,14 +77,17 @@ var cases = []benchCase{
 	{"hostel player", (*bench).player},
 	{"hostel per address", (*bench).perIP},
 	{"hostel fair", (*bench).fair},
+	{"hostel ceiling", (*bench).ceiling},
 	{"hostel matrix", (*bench).matrix},
 	{"hostel idle", (*bench).idle},
 }
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "bare" {
-		fail(bareProxy(os.Args[2]))
-		return
+	if len(os.Args) == 3 {
+		if serve := map[string]func(string) error{"bare": bareProxy, "bare-relay": bareRelay, "bare-front": bareFront}[os.Args[1]]; serve != nil {
+			fail(serve(os.Args[2]))
+			return
+		}
 	}
 	only := flag.String("run", "", "only cases whose name contains this")
 	rounds := flag.Int("rounds", 3, "rounds of each side; the median counts")

@@ -347,12 +347,17 @@ type Download struct {
 
 // Fetch downloads url through the room's dtpx, which the client trusts, and
 // reads as fast as it can. Safe for concurrent use.
-func (r *Room) Fetch(ctx context.Context, url string, each func(n int64)) (d Download) {
+func (r *Room) Fetch(ctx context.Context, url string, each func(n int64)) Download {
 	tr, err := r.Through()
 	if err != nil {
 		return Download{Err: err}
 	}
 	defer tr.CloseIdleConnections()
+	return Fetch(ctx, tr, url, each)
+}
+
+// Fetch downloads url by any way; each is told how much has come.
+func Fetch(ctx context.Context, tr http.RoundTripper, url string, each func(n int64)) (d Download) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return Download{Err: err}
