@@ -255,7 +255,21 @@ func (p *Plan) Read(id ReaderID, pos int64, now Time) {
 	seek := pos < r.pos || !p.have.Has(span.Range{Start: r.pos, End: pos})
 	r.pos = pos
 	if seek {
+		p.cutFar()
 		p.refree()
+	}
+}
+
+// cutFar ends the requests that have come to lie outside every window: a reader
+// that has jumped needs their connections where it is now.
+func (p *Plan) cutFar() {
+	for _, q := range p.reqs {
+		near := slices.ContainsFunc(p.readers, func(r *reader) bool {
+			return q.pos < min(r.end, r.pos+p.windowOf(r)) && r.pos < max(q.end, q.pos+1)
+		})
+		if !near && p.engaged && p.proven && q.hedge == nil && q.hedges == nil {
+			q.end, q.cut = q.pos, true
+		}
 	}
 }
 

@@ -27,6 +27,25 @@ func with(last link) func(*rand.Rand) []link {
 	}
 }
 
+// one4 is each(4, 4, 4) and last.
+func one4(last link) func(*rand.Rand) []link {
+	return func(rng *rand.Rand) []link {
+		last.rtt = 30 * time.Millisecond
+		return append(each(4, 4, 4)(rng), last)
+	}
+}
+
+// delayed are four links of 4 MB/s to which connecting takes its time as well.
+func delayed(rtt time.Duration) func(*rand.Rand) []link {
+	return func(rng *rand.Rand) []link {
+		ls := each(4, 4, 4, 4)(rng)
+		for i := range ls {
+			ls[i].rtt, ls[i].dial = rtt, true
+		}
+		return ls
+	}
+}
+
 // far is a server a long way off that limits each connection to 2 MB/s.
 func far(rtt time.Duration) func(*rand.Rand) []link {
 	return func(*rand.Rand) []link {
@@ -114,6 +133,20 @@ var scenarios = []scenario{
 		return uplinks(4, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1)
 	}},
 	{name: "peers 4x4", size: size, links: each(4, 4, 4, 4), known: true},
+	{name: "one of 4 peers killed at half time", size: size, links: one4(link{rate: constant(4 * mb),
+		dead: func(t time.Duration) bool { return t > 8*time.Second }})},
+	{name: "one of 4 peers silent at half time", size: size, links: one4(link{rate: until(8*time.Second, 4*mb, 0)})},
+	{name: "one of 4 peers out of quota in mid-slice", size: size, links: one4(link{rate: constant(4 * mb), quota: 31e6})},
+	{name: "one of 4 peers pausing 0.3-2 s", size: size, links: func(rng *rand.Rand) []link {
+		return one4(link{rate: pausing(rng, 4*mb)})(rng)
+	}},
+	{name: "own line silent at half time", size: size, links: func(rng *rand.Rand) []link {
+		ls := each(4, 4, 4, 4)(rng)
+		ls[0].rate = until(8*time.Second, 4*mb, 0)
+		return ls
+	}},
+	{name: "peers 4x4, 40 ms", size: size, links: delayed(40 * time.Millisecond), known: true},
+	{name: "peers 4x4, 120 ms", size: size, links: delayed(120 * time.Millisecond), known: true},
 	{name: "peers 8/4/2/1", size: size, links: each(8, 4, 2, 1), known: true},
 	{name: "two links of 4 MB/s, 16 lanes", size: 128e6, links: func(*rand.Rand) []link {
 		l := link{rate: constant(4 * mb), lanes: 16, rtt: 10 * time.Millisecond}

@@ -36,6 +36,7 @@ type link struct {
 	uplink  int                        // links with the same one share its rate; 0 = one of its own
 	dial    bool                       // a new connection costs two more round trips (TCP, TLS)
 	dead    func(t time.Duration) bool // connections break and are refused
+	quota   int64                      // bytes after which connections end and there are no more; 0 = no bound
 }
 
 // scenario is one experiment.
@@ -85,22 +86,19 @@ type world struct {
 	last   time.Duration
 	rng    *rand.Rand
 	conns  map[int]int // most connections a link has had at once: warm ones
+	spent  map[int]int64
+	reads  func() // how the reader takes bytes
 }
 
 // run plays s with a window; limit bounds the simulated time.
 func run(s scenario, windowSize int64, seed uint64) result {
 	rng := rand.New(rand.NewPCG(seed, 7))
-	w := &world{links: s.links(rng), size: s.size, rng: rng, conns: map[int]int{0: 1}}
+	w := &world{links: s.links(rng), size: s.size, rng: rng, conns: map[int]int{0: 1}, spent: map[int]int64{}}
 	p := sched.Default(s.size, windowSize)
 	p.Jitter = rng.Float64
 	w.plan = sched.New(p, s.size, s.known)
-	w.reader = w.plan.Join(span.Range{Start: 0, End: s.size}, 0, 0)
-	for _, l := range w.links {
-		w.plan.AddSource(sched.SourceInfo{Lanes: max(1, l.lanes), RTT: l.rtt})
-	}
-	first := &flow{src: 0, wire: span.Range{Start: 0, End: s.size}, head: true}
-	first.id = w.plan.Adopt(1, first.wire, w.links[0].rtt, 0)
-	w.flows = append(w.flows, first)
+	w.begin()
+	w.reads = w.read
 	for w.pos < s.size && !w.res.failed {
 		w.step()
 		if w.now > 20*time.Minute {
@@ -119,9 +117,27 @@ func run(s scenario, windowSize int64, seed uint64) result {
 	return w.res
 }
 
+// begin enters the links, the reader and slice 0.
+func (w *world) begin() {
+	w.reader = w.plan.Join(span.Range{Start: 0, End: w.size}, 0, 0)
+	for _, l := range w.links {
+		w.plan.AddSource(sched.SourceInfo{Lanes: max(1, l.lanes), RTT: l.rtt})
+	}
+	first := &flow{src: 0, wire: span.Range{Start: 0, End: w.size}, head: true}
+	first.id = w.plan.Adopt(1, first.wire, w.links[0].rtt, 0)
+	w.flows = append(w.flows, first)
+}
+
 // idealTime is when all links together could have brought the resource.
 func (w *world) idealTime() time.Duration {
 	sum := 0.0
+	left := map[int]float64{}
+	for i, l := range w.links {
+		left[i] = math.Inf(1)
+		if l.quota > 0 {
+			left[i] = float64(l.quota)
+		}
+	}
 	for t := time.Duration(0); ; t += dt {
 		for i, l := range w.links {
 			if slices.ContainsFunc(w.links[:i], func(o link) bool { return l.uplink != 0 && o.uplink == l.uplink }) {
@@ -135,7 +151,9 @@ func (w *world) idealTime() time.Duration {
 						n = min(n, l.conns)
 					}
 				}
-				sum += l.rate(t) * float64(n) * dt.Seconds()
+				bytes := min(left[i], l.rate(t)*float64(n)*dt.Seconds())
+				left[i] -= bytes
+				sum += bytes
 			}
 		}
 		if sum >= float64(w.size) {
@@ -149,7 +167,7 @@ func (w *world) step() {
 	for i := range w.links {
 		w.deliver(i)
 	}
-	w.read()
+	w.reads()
 	acts, _ := w.plan.Step(w.now)
 	for _, a := range acts {
 		w.do(a)
@@ -227,6 +245,14 @@ func (w *world) deliver(i int) {
 		}
 		open++
 		switch {
+		case l.quota > 0 && w.spent[i] >= l.quota:
+			if why := sched.Reset; f.head || w.now >= f.headAt {
+				if !f.head {
+					why = sched.Out // the next one is told
+				}
+				w.remove(f, false)
+				w.plan.Ended(f.id, why, 0, true, w.now)
+			}
 		case l.dead != nil && l.dead(w.now):
 			if f.head || w.now >= f.headAt {
 				w.remove(f, false)
@@ -272,6 +298,7 @@ func (w *world) feed(f *flow, share float64) {
 			return
 		}
 		n := min(want, int64(f.credit))
+		w.spent[f.src] += n
 		fresh, _ := w.plan.Got(f.id, n, w.now)
 		for _, r := range fresh {
 			n -= r.Len()

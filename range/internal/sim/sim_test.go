@@ -53,9 +53,18 @@ var bounds = map[string]bound{
 	// Slices of a hundredth of the uplink each, and a cut of all when parked.
 	"all of 12 behind one uplink": {ordinary(1.02), 0, 0.015},
 	// Four ways of their own are set aside twice with those that share.
-	"8 of 12 behind one uplink":     {ordinary(1.16), 0, 0.004},
-	"peers 4x4":                     {ordinary(1.015), 0, 0.001},
-	"peers 8/4/2/1":                 {ordinary(1.02), 0, 0.002},
+	"8 of 12 behind one uplink": {ordinary(1.16), 0, 0.004},
+	"peers 4x4":                 {ordinary(1.015), 0, 0.001},
+	"peers 8/4/2/1":             {ordinary(1.02), 0, 0.002},
+	// With 8 MB what a silent one holds is a third of a second of all.
+	"one of 4 peers killed at half time":       {ordinary(1.02), 600 * time.Millisecond, 0.002},
+	"one of 4 peers silent at half time":       {[4]float64{1.04, 1.02, 1.02, 1.02}, 600 * time.Millisecond, 0.002},
+	"one of 4 peers out of quota in mid-slice": {ordinary(1.02), 600 * time.Millisecond, 0.002},
+	"one of 4 peers pausing 0.3-2 s":           {[4]float64{1.055, 1.03, 1.03, 1.03}, 600 * time.Millisecond, 0.006},
+	"own line silent at half time":             {[4]float64{1.04, 1.02, 1.02, 1.02}, time.Second, 0.002},
+	"peers 4x4, 40 ms":                         {ordinary(1.03), 0, 0.002},
+	// Four round trips until a peer's first byte, and then a trial: 0.6 s of 16.
+	"peers 4x4, 120 ms":             {ordinary(1.09), 300 * time.Millisecond, 0.012},
 	"one link 12 MB/s, 16 lanes":    {[4]float64{1.025, 1.015, 1.015, 1.015}, 0, 0.005},
 	"two links of 4 MB/s, 16 lanes": {ordinary(1.02), 0, 0.005},
 }
