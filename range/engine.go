@@ -41,7 +41,9 @@ type Engine struct {
 	// Sources returns what can fetch t beside the direct connection, such as
 	// other network interfaces or peers. nil means none. It is called for each
 	// download, and again about once a second while it runs: a source with a
-	// new Kind and Name then joins it.
+	// new Kind and Name then joins it. Where this machine's own line is dead, it
+	// is also asked about requests that are not yet downloads, without an Edge;
+	// peers that it returns may be sent them. It must return at once.
 	Sources func(t Target) []Source
 	// Budget, if set, says how many more bytes each source may be assigned from
 	// now on (-1 = no bound), where need are still to be assigned; sources[0] is
