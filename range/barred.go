@@ -28,7 +28,10 @@ func refusesAddress(status int) bool {
 // well and renew it, the peer asks again a little later.
 func (d *Download) barredLocked(id sched.SourceID, bad *fault) sched.Cause {
 	o := d.sources[id-1]
-	if d.plan.Stats(id, d.now()).Heads > 0 || d.sources[0].refused {
+	if d.plan.Stats(id, d.now()).Heads > 0 {
+		return sched.Away
+	}
+	if o.turned++; d.sources[0].refused && o.turned < 3 {
 		return sched.Away
 	}
 	if o.refused = refusesAddress(bad.status); !o.refused {

@@ -65,6 +65,7 @@ type origin struct {
 	lanes []Lane // idle ones
 	last  string // last fault, for the curious
 
+	turned  int  // times that a peer was turned away before it was ever served
 	refused bool // the origin refused its address, or for local ones the URL
 }
 

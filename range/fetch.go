@@ -19,7 +19,7 @@ const bufferSize = 128 << 10
 
 // gather is how long a fetch lets bytes pile up after a read that had to wait,
 // so that a slow connection costs a wake-up per gather and not per packet.
-const gather = 10 * time.Millisecond
+const gather = 3 * time.Millisecond
 
 var bufferPool = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
