@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"dtpx/internal/cork"
 )
 
 // handshakeTime is generous: phones wake up in mid-handshake.
@@ -19,7 +21,7 @@ const handshakeTime = 30 * time.Second
 // session is the connection below an intercepted TLS one: it replays what
 // peekHello had read, and knows whose it is.
 type session struct {
-	net.Conn
+	*cork.Conn
 	head      []byte
 	client    Client
 	authority string // as URLs on this connection name it
@@ -54,7 +56,7 @@ func sessionOf(c net.Conn) *session { return c.(*tls.Conn).NetConn().(*session) 
 // intercept ends the client's TLS and hands the connection to the inner
 // server, which picks h2 or HTTP/1.1 by ALPN.
 func (s *Server) intercept(ctx context.Context, c *connect, conn net.Conn, head []byte, h *clientHello) {
-	ses := &session{Conn: conn, head: head, client: c.client, authority: authority(c.host, c.port), key: s.party(c, h)}
+	ses := &session{Conn: cork.New(conn), head: head, client: c.client, authority: authority(c.host, c.port), key: s.party(c, h)}
 	tc := tls.Server(ses, s.TLS(c.host))
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+
+	"dtpx/internal/cork"
 )
 
 // responseWriter is what the pipeline writes to: it sends on at once what it
@@ -32,8 +34,13 @@ func (w *responseWriter) WriteHeader(status int) {
 	}
 }
 
-func (w *responseWriter) Write(p []byte) (int, error) {
-	n, err := w.ResponseWriter.Write(p)
+// Write sends the TLS records of p together where HTTP/1 writes them at once.
+func (w *responseWriter) Write(p []byte) (n int, err error) {
+	if ses, ok := w.ex.in.Context().Value(sessionKey{}).(*session); ok && w.ex.in.ProtoMajor == 1 && len(p) > cork.Record {
+		n, err = ses.Conn.Together(func() (int, error) { return w.ResponseWriter.Write(p) })
+	} else {
+		n, err = w.ResponseWriter.Write(p)
+	}
 	if err != nil && w.ex.failed == nil {
 		w.ex.failed = err
 	}

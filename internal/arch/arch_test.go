@@ -17,9 +17,9 @@ import (
 var arrows = map[string][]string{
 	"range":   nil,
 	"cache":   {"range"},
-	"cluster": {"range"},
+	"cluster": {"range", "internal/cork"},
 	"certs":   nil,
-	"proxy":   nil,
+	"proxy":   {"internal/cork"},
 }
 
 // forTests may be imported by tests everywhere.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dtpx/cluster/internal/group"
+	"dtpx/internal/cork"
 )
 
 const (
@@ -97,7 +98,7 @@ func (p *Port) server() *tls.Config {
 
 // handshake makes raw a stream. On error raw is left open.
 func (p *Port) handshake(ctx context.Context, raw net.Conn, wrap func(net.Conn) *tls.Conn) (*Conn, error) {
-	under := &corked{Conn: raw}
+	under := cork.New(raw)
 	t := wrap(under)
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 // quiet tells the kernel not to report c readable below this many bytes. Go's
 // poller is edge triggered: each segment that comes wakes a thread, whether
 // somebody reads or not, and that costs more than the bytes.
-const quiet = 224 << 10
+const quiet = 256 << 10
 
 // batch takes from a socket what has gathered there, without waiting.
 type batch struct {

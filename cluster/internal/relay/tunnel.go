@@ -20,11 +20,11 @@ const (
 	// full one says nothing about what waits behind it.
 	shortRecord = 8 << 10
 	// A pause is as long as gatherBytes take at the rate of the flow: at 4 MB/s
-	// that is 24 ms and 40 wake-ups a second, not 300. Where it would be
+	// that is 32 ms and 30 wake-ups a second, not 300. Where it would be
 	// shorter than gatherMin there is none.
-	gatherBytes = 96 << 10
+	gatherBytes = 128 << 10
 	gatherMin   = 2 * time.Millisecond
-	gatherMax   = 24 * time.Millisecond
+	gatherMax   = 32 * time.Millisecond
 	gatherSpan  = 50 * time.Millisecond // over which the rate is taken
 	// eager bytes of each direction are passed on without pauses: handshakes
 	// and small answers are round trips, not rates.
