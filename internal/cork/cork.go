@@ -23,6 +23,9 @@ type Conn struct {
 // New wraps c.
 func New(c net.Conn) *Conn { return &Conn{Conn: c} }
 
+// NetConn is the connection below, for who wants to reset it.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
