@@ -11,14 +11,16 @@ import (
 // When this machine's own line is dead, a large file can still come over the
 // members'. The client's request then goes through peers:
 //
-//	send it directly; if no connection comes about within connectTime, or dialling fails:
+//	send it directly; if no connection comes about within connectTime, dialling fails,
+//	or it went out on a kept connection and nothing of it was acknowledged by then:
 //	    ask Engine.Sources for peers; send it through one, and through the next if
 //	    that has no connection within staggerTime
 //	    the first answer that can be accelerated is slice 0, of that peer's source
 //	    any other answer is thrown away: small and interactive requests are not for peers
 //	should the direct one connect before such an answer has come, it goes on alone
 //
-// A request that was written to a direct connection is never sent again.
+// A request that has reached the origin by a direct connection is never sent
+// again.
 
 const (
 	connectTime = 1500 * time.Millisecond
@@ -59,6 +61,13 @@ func (t *Transport) first(req *http.Request) (*probe, *http.Response, error) {
 		a := <-r.own
 		return a.p, a.resp, a.err
 	case <-timer.C:
+	}
+	if p.kept.Load() != nil {
+		if !p.deaf() {
+			a := <-r.own
+			return a.p, a.resp, a.err
+		}
+		t.Base.CloseIdleConnections() // those are as dead
 	}
 	a := r.run()
 	return a.p, a.resp, a.err

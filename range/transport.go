@@ -2,6 +2,7 @@ package ranges
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
@@ -60,9 +61,10 @@ type probe struct {
 	wrote    atomic.Int64 // UnixNano of the request's last byte
 	duration time.Duration
 
-	connected chan struct{} // closed when it has a connection
+	connected chan struct{} // closed when it has a connection that lives
 	once      sync.Once
-	via       Source // a peer that it goes through by lane; nil = directly
+	kept      atomic.Pointer[net.Conn] // one from before, not yet known to live
+	via       Source                   // a peer that it goes through by lane; nil = directly
 	lane      Lane
 }
 
@@ -75,15 +77,29 @@ func (t *Transport) probe(req *http.Request) *probe {
 	p.release = context.AfterFunc(req.Context(), cancel)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
-			p.once.Do(func() { close(p.connected) }) // twice if a kept connection turns out to be dead
+			if i.Reused {
+				p.kept.Store(&i.Conn)
+			} else {
+				p.lives()
+			}
 			if a, err := netip.ParseAddrPort(i.Conn.RemoteAddr().String()); err == nil {
 				p.edge.Store(&a)
 			}
 		},
-		WroteRequest: func(httptrace.WroteRequestInfo) { p.wrote.Store(time.Now().UnixNano()) },
+		GotFirstResponseByte: p.lives,
+		WroteRequest:         func(httptrace.WroteRequestInfo) { p.wrote.Store(time.Now().UnixNano()) },
 	})
 	p.req = req.WithContext(ctx)
 	return p
+}
+
+func (p *probe) lives() { p.once.Do(func() { close(p.connected) }) }
+
+// deaf reports that the request went out on a kept connection whose far side
+// has not acknowledged it: the line died meanwhile, and nobody has told.
+func (p *probe) deaf() bool {
+	c := p.kept.Load()
+	return c != nil && unacked(*c)
 }
 
 func (p *probe) send() (*http.Response, error) {
