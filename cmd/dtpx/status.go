@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"dtpx/cluster"
 	ranges "dtpx/range"
 )
 
@@ -92,18 +93,25 @@ func (c *cli) status(args []string) error {
 	if err := r.read("/api/v1/downloads", &ds); err != nil {
 		return err
 	}
-	c.printStatus(s, ds)
+	var group cluster.Info
+	if err := r.read("/api/v1/peers", &group); err != nil {
+		return err
+	}
+	c.printStatus(s, group.Note, ds)
 	return nil
 }
 
 // shownDownloads is how many finished downloads status lists.
 const shownDownloads = 5
 
-func (c *cli) printStatus(s status, ds []ranges.Info) {
+func (c *cli) printStatus(s status, note string, ds []ranges.Info) {
 	fmt.Fprintf(c.out, "dtpx %s on %s, up %s, pid %d\n", s.Version, s.Listen, time.Duration(s.Uptime*1e9).Round(time.Second), s.PID)
 	fmt.Fprintf(c.out, "CA %s\n   SHA-256 %s, expires %s\n", s.CA.Path, s.CA.Fingerprint, s.CA.Expires.Format("2006-01-02"))
 	if s.Group != "" {
 		fmt.Fprintf(c.out, "group %q, %d other members here (dtpx peers)\n", s.Group, s.Peers)
+	}
+	if note != "" {
+		fmt.Fprintln(c.out, note)
 	}
 	for _, t := range s.Tunnelled {
 		fmt.Fprintf(c.out, "not intercepted: %s for %s (%s)\n", t.Host, t.Client, t.Reason)
@@ -127,12 +135,18 @@ func (c *cli) printDownload(d ranges.Info) {
 	if d.Reason != "" {
 		fmt.Fprintf(c.out, " (%s)", d.Reason)
 	}
-	if d.Error != "" {
-		fmt.Fprintf(c.out, "\n          %s", d.Error)
+	for _, more := range []string{d.Note, d.Error} {
+		if more != "" {
+			fmt.Fprintf(c.out, "\n          %s", more)
+		}
 	}
 	fmt.Fprintln(c.out)
 	for _, src := range d.Sources {
-		fmt.Fprintln(c.out, "         ", sourceLine(src, d.Size))
+		fmt.Fprint(c.out, "          ", sourceLine(src, d.Size))
+		if src.Kind == ranges.KindPeer && src.Error != "" {
+			fmt.Fprintf(c.out, " (%s)", src.Error)
+		}
+		fmt.Fprintln(c.out)
 	}
 }
 
@@ -146,7 +160,7 @@ func sourceLine(s ranges.SourceInfo, size int64) string {
 	if size > 0 {
 		share = fmt.Sprintf("%3d%%", s.Bytes*100/size)
 	}
-	return fmt.Sprintf("%-18s %4s %10s %10s/s  %2d connections, %d requests", name, share, bytes(s.Bytes), bytes(int64(s.Rate)), s.Connections, s.Requests)
+	return fmt.Sprintf("%-24s %4s %10s %10s/s  %2d connections, %d requests", name, share, bytes(s.Bytes), bytes(int64(s.Rate)), s.Connections, s.Requests)
 }
 
 // bytes is a size for people.
