@@ -110,7 +110,7 @@ func TestRefusedMemberRenewsNothing(t *testing.T) {
 					return true
 				}
 				if expires && time.Since(began) > 1500*time.Millisecond && r.URL.Query().Get("sig") == "1" {
-					http.Error(w, "expired", 403)
+					http.Error(w, "expired", http.StatusForbidden)
 					return true
 				}
 				return turn(n, w, r)

@@ -54,7 +54,9 @@ type pathSource struct {
 // that context. Its errors count against this source alone.
 func NewDialer(base *http.Transport, kind, name string, dial func(ctx context.Context, t Target) (net.Conn, error)) Source {
 	b := base.Clone()
-	b.Proxy, b.DialTLSContext, b.DialTLS = nil, nil, nil
+	b.Proxy, b.DialTLSContext = nil, nil
+	//lint:ignore SA1019 a base that has it would go past the path
+	b.DialTLS = nil
 	return &pathSource{b, kind, name, dial}
 }
 
