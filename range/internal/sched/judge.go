@@ -9,7 +9,9 @@ type experiment struct {
 	on      bool
 	from    int     // lanes before
 	base    float64 // rate before, bytes/s
-	since   Time    // when the newest lane was verified
+	since   Time    // when the newest lane was verified, or the last answer given
+	grew    Time    // when the newest lane was verified
+	had     int64   // bytes the source had brought by then
 	strikes int
 	undone  bool    // lanes were taken back at since
 	peak    float64 // rate before they were
@@ -23,8 +25,12 @@ const judgeTime = time.Second
 func (p *Plan) startTrial(s *source, now Time) {
 	if s.info.Lanes > s.lanes && s.info.Start <= 1 && s.ceiling != 1 {
 		base := s.meter.now()
-		s.trial = experiment{on: base > 0, from: s.lanes, base: base * float64(s.lanes), since: now}
-		s.lanes = min(s.lanes*s.step(), s.limit())
+		s.trial = experiment{on: base > 0, from: s.lanes, base: base * float64(s.lanes), since: now, grew: now, had: s.fresh + s.wasted}
+		step := s.step()
+		if p.othersUsable(s, now) {
+			step = 2
+		}
+		s.lanes = min(s.lanes*step, s.limit())
 	}
 }
 
@@ -43,10 +49,29 @@ func (p *Plan) ramp(s *source, now Time) {
 	if !p.engaged || s.trial.settled || s.trial.undone || s.info.Start > 1 || !p.hungry(now) {
 		return
 	}
-	if s.verified() >= s.lanes && s.lanes < s.limit() && s.refused == 0 {
+	if s.verified() >= s.lanes && s.lanes < s.limit() && s.refused == 0 && p.pays(s, now) {
 		s.lanes = min(s.step()*s.lanes, s.limit())
-		s.trial.since = now
+		s.trial.since, s.trial.grew, s.trial.had = now, now, s.fresh+s.wasted
 	}
+}
+
+// paysAfter is the shortest time in which lanes can show what they bring.
+const paysAfter = 150 * time.Millisecond
+
+// pays reports that the lanes s has got are worth having, so far. Where it is
+// alone nothing is lost by trying; beside others each lane that only takes from
+// the rest of its link makes the slices nearest to the reader late.
+func (p *Plan) pays(s *source, now Time) bool {
+	t := &s.trial
+	if !t.on || s.lanes <= t.from || !p.othersUsable(s, now) {
+		return true
+	}
+	d := now - t.grew
+	if d < max(paysAfter, 4*s.rtt) {
+		return false
+	}
+	rate := max(float64(s.fresh+s.wasted-t.had)/d.Seconds(), s.recent.lately(now))
+	return rate >= t.base*(1+0.4*float64(s.lanes-t.from)/float64(t.from))
 }
 
 // judge reverts lanes that bring less than a tenth of what they should.
@@ -60,6 +85,7 @@ func (p *Plan) judge(now Time) {
 	}
 	p.judgeUplink(now)
 	for _, s := range p.sources {
+		p.ramp(s, now)
 		if t := &s.trial; t.on && !t.settled && now-t.since >= judgeTime+binTime {
 			p.judgeSource(s, t, now)
 		}
