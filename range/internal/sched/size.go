@@ -19,6 +19,9 @@ func (p *Plan) sliceFor(s *source, off int64, now Time) int64 {
 	if s.heads < 2 && s.info.Rate == 0 && s.meter.bins == 0 {
 		n = min(n, float64(p.p.Trial))
 	}
+	// While one request flows the next is on its way: a slice that takes less
+	// than a round trip leaves silence behind it, down to the very end.
+	n = max(n, min(1.5*rate*s.rtt.Seconds(), share*float64(p.free.Size())))
 	// Where no connection is free to hide it behind, each request costs a
 	// round trip of silence: keep that to an eighth.
 	lane := p.laneRate(s)

@@ -183,7 +183,7 @@ func (p *Plan) capacity(s *source, now Time) bool {
 	}
 	open, busy := len(s.reqs), 0
 	for _, q := range s.reqs {
-		if !p.ending(q, now) {
+		if !p.ending(q, now) && !p.distant(q, now) {
 			busy++
 		}
 	}
@@ -204,7 +204,28 @@ func (s *source) limit2() int {
 
 // ending reports that q will be done within a moment and will not go on.
 func (p *Plan) ending(q *request, now Time) bool {
-	return q.head && q.wire.End == q.end && !q.waiting && p.eta(q, now) <= q.src.rtt+p.p.Tail
+	return q.head && q.wire.End == q.end && !q.waiting && p.eta(q, now) <= p.tailOf(q.src)
+}
+
+// tailOf is how long before the end of a request of s the next one leaves: a
+// round trip, and two more where it needs a connection that is yet to be made.
+func (p *Plan) tailOf(s *source) time.Duration {
+	d := s.rtt + p.p.Tail
+	if s.peak < 2 && s.rtt >= distantAfter {
+		d += min(2*s.rtt, p.p.SliceTime/2)
+	}
+	return d
+}
+
+// distantAfter is longer than a connection takes to be made nearby.
+const distantAfter = 40 * time.Millisecond
+
+// distant reports that q is the first request of a source that takes its time to
+// answer. The second connection is made meanwhile: by the time that it is
+// needed, which is soon after a trial, it would take as long.
+func (p *Plan) distant(q *request, now Time) bool {
+	s := q.src
+	return s.info.Lanes == 1 && s.heads == 0 && len(s.reqs) == 1 && s.strikes == 0 && q.hedges == nil && now-q.began >= distantAfter && now-q.began < p.softAfter(q)
 }
 
 // bench keeps a source that failed away for 0.5 s · 2^k, at most 30 s.
