@@ -36,7 +36,7 @@ func (c *Cluster) Sources(t ranges.Target) []ranges.Source {
 	}
 	var all []ranges.Source
 	for _, p := range s.ranked() {
-		if p.source != nil && p.lends(c.o.Now()) {
+		if p.source != nil && p.lends(c.o.Now()) && !s.isBlocked(p.id) {
 			all = append(all, p.source)
 		}
 	}
@@ -54,15 +54,14 @@ func (s *session) mayCarry(t ranges.Target) bool {
 	return !t.Credentials || s.c.o.Credentials != nil && s.c.o.Credentials(t.URL.Hostname())
 }
 
-// ranked are the peers, in an order that does not change from call to call.
+// ranked are all peers, blocked ones too: what came through those still has to
+// be settled. Their order does not change from call to call.
 func (s *session) ranked() []*peer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := make([]*peer, 0, len(s.peers))
 	for _, p := range s.peers {
-		if !slices.Contains(s.blocked, p.id) {
-			all = append(all, p)
-		}
+		all = append(all, p)
 	}
 	slices.SortFunc(all, func(a, b *peer) int { return slices.Compare(a.id[:], b.id[:]) })
 	return all

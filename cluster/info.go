@@ -19,6 +19,7 @@ type Info struct {
 	Day     string `json:"day,omitempty"`     // of the accounts
 	Self    *Self  `json:"self,omitempty"`
 	Members []Peer `json:"members"`
+	Note    string `json:"note,omitempty"` // what a user may want to know
 	Refused []Shut `json:"refused,omitempty"`
 }
 
@@ -65,6 +66,12 @@ type Shut struct {
 	From   string    `json:"from"` // the last one
 }
 
+const (
+	stateHere    = "here"
+	stateGone    = "gone"
+	stateBlocked = "blocked"
+)
+
 // Info may be called at any time.
 func (c *Cluster) Info() Info {
 	s := c.current()
@@ -82,11 +89,28 @@ func (c *Cluster) Info() Info {
 		i.Self.Lent += today[keyOf(p.id)].Lent
 		i.Self.Borrowed += today[keyOf(p.id)].Borrowed
 	}
+	i.Members = append(i.Members, s.shutOut(i.Members, totals)...)
 	slices.SortStableFunc(i.Members, func(a, b Peer) int { return cmp.Compare(a.Name, b.Name) })
+	i.Note = note(i.Members)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i.Refused = s.refused.list()
 	return i
+}
+
+// note says so when nothing is left to borrow.
+func note(members []Peer) string {
+	lenders, left := 0, 0
+	for _, p := range members {
+		if p.State == stateHere && p.Lends {
+			lenders++
+			left += b2i(p.Left != 0)
+		}
+	}
+	if lenders > 0 && left == 0 {
+		return "the members' quotas are used up: downloads come over this machine's own link"
+	}
+	return ""
 }
 
 // Here is the group, if this node is in one, and how many others are here.
@@ -96,9 +120,23 @@ func (c *Cluster) Here() (group string, others int) {
 		return "", 0
 	}
 	for _, p := range s.ranked() {
-		others += b2i(p.isAlive())
+		others += b2i(p.isAlive() && !s.isBlocked(p.id))
 	}
 	return s.group.Name, others
+}
+
+// shutOut are the blocked nodes that have not been seen in this session: one has
+// to see them to let them in again.
+func (s *session) shutOut(seen []Peer, totals map[string]bytesOf) (all []Peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range s.blocked {
+		if !slices.ContainsFunc(seen, func(p Peer) bool { return p.Node == id }) {
+			t := totals[keyOf(id)]
+			all = append(all, Peer{Node: id, State: stateBlocked, Addresses: []netip.AddrPort{}, Lent: t.Lent, Borrowed: t.Borrowed})
+		}
+	}
+	return all
 }
 
 func (s *session) self() *Self {
@@ -118,18 +156,21 @@ func (s *session) self() *Self {
 }
 
 func (p *peer) info(today, totals bytesOf) Peer {
-	last := p.s.isLast(keyOf(p.id))
+	last, blocked := p.s.isLast(keyOf(p.id)), p.s.isBlocked(p.id)
 	now := p.s.c.o.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i := Peer{
-		Node: p.id, Name: clean(p.meta.Name), State: "gone", Addresses: append([]netip.AddrPort{}, p.addrs...),
+		Node: p.id, Name: clean(p.meta.Name), State: stateGone, Addresses: append([]netip.AddrPort{}, p.addrs...),
 		Lends: p.meta.Lends, Quota: p.meta.Quota, Left: p.meta.Left, Rate: p.meter.rate(now), Streams: p.open,
 		LentToday: today.Lent, Lent: totals.Lent, BorrowedToday: today.Borrowed, Borrowed: totals.Borrowed,
 		Last: last, Trouble: p.trouble,
 	}
-	if p.alive {
-		i.State = "here"
+	switch {
+	case blocked:
+		i.State = stateBlocked
+	case p.alive:
+		i.State = stateHere
 	}
 	return i
 }
@@ -145,7 +186,7 @@ func (c *Cluster) WriteMetrics(w io.Writer) {
 	}
 	here := 0
 	for _, p := range i.Members {
-		here += b2i(p.State == "here")
+		here += b2i(p.State == stateHere)
 	}
 	metric("dtpx_peers", "gauge", "Members of the group that are here.")
 	fmt.Fprintf(w, "dtpx_peers %d\n", here)

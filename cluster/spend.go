@@ -171,6 +171,8 @@ func (c *Cluster) charge() {
 	m.mu.Lock()
 	m.total, m.rate = c.o.Own()
 	m.asked = c.o.Now()
+	// A download that ends just now may be in neither count for a moment: the
+	// sum falls, and what was charged once is not charged again.
 	cost := m.total - m.charged
 	m.charged = m.total
 	m.mu.Unlock()
@@ -210,13 +212,16 @@ func (s *session) meta() gossip.Meta {
 	m := gossip.Meta{Name: s.c.name(), Lends: l.Enabled, Rate: l.Rate, Left: -1}
 	if l.Quota > 0 {
 		m.Quota, m.Left = l.Quota, s.c.ledger.Left()
+		if m.Left < relay.Least { // no tunnel comes about with that
+			m.Left = 0
+		}
 	}
 	return m
 }
 
 const (
 	tellEvery = 5 * time.Second
-	tellStep  = 16 << 20
+	tellStep  = 16 << 20 // or a sixteenth of a smaller quota: fair shares are reckoned by it
 )
 
 // tell lets members know when the quota left has changed noticeably.
@@ -224,8 +229,8 @@ func (s *session) tell() {
 	now, at := s.meta(), s.c.o.Now()
 	s.mu.Lock()
 	was := s.told
-	diff := was.Left - now.Left
-	due := (diff > tellStep || diff < -tellStep || (was.Left == 0) != (now.Left == 0) || was.Name != now.Name) && at.Sub(s.toldAt).Abs() > tellEvery
+	diff, step := max(was.Left-now.Left, now.Left-was.Left), min(tellStep, max(1, now.Quota/16))
+	due := (diff > step || (was.Left == 0) != (now.Left == 0) || was.Name != now.Name) && at.Sub(s.toldAt).Abs() > tellEvery
 	if due {
 		s.told, s.toldAt = now, at
 	}

@@ -297,6 +297,9 @@ func (c *cli) printPeers(i cluster.Info) {
 			fmt.Fprintln(c.out, "  is served after the others: it borrows far more than it lends")
 		}
 	}
+	if i.Note != "" {
+		fmt.Fprintf(c.out, "\n%s\n", i.Note)
+	}
 	for _, r := range i.Refused {
 		fmt.Fprintf(c.out, "\nrefused %d times, last %s from %s: %s\n", r.Times, r.Last.Format(time.DateTime), r.From, r.Reason)
 	}

@@ -8,6 +8,14 @@ import (
 // Step is how much is reserved at once. A crash loses at most that per tunnel.
 const Step = 1 << 20
 
+// Least is what has to be left for a tunnel: with less it would end in the
+// origin's handshake, and the member would not learn why.
+const Least = 64 << 10
+
+// spare stays for the other direction, which would find the purse empty while
+// this one only waits for bytes, and end the tunnel with quota unspent.
+const spare = 16 << 10
+
 var errQuota = errors.New("quota used up")
 
 // purse holds what a tunnel has reserved and not yet moved, for both directions:
@@ -24,17 +32,18 @@ type purse struct {
 func (p *purse) take(n int64) (int64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.left == 0 {
-		got, err := p.account.Reserve(Step - p.held)
-		if err != nil {
+	if p.left <= spare {
+		got, err := p.account.Reserve(Step - p.held - p.left)
+		if err != nil && p.left == 0 {
 			return 0, err
 		}
-		if got <= 0 {
+		if p.left += max(0, got); p.left == 0 {
 			return 0, errQuota
 		}
-		p.left = got
 	}
-	n = min(n, p.left)
+	if n = min(n, p.left); p.left > spare {
+		n = min(n, p.left-spare)
+	}
 	p.left -= n
 	p.held += n
 	return n, nil

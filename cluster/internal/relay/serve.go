@@ -74,9 +74,10 @@ func (t *tunnel) start(ctx context.Context, to target) error {
 	took, err := t.purse.take(Step)
 	if err == nil {
 		t.purse.spent(took, 0)
-	} else if errors.Is(err, errQuota) {
+	}
+	if errors.Is(err, errQuota) || err == nil && took < Least {
 		return &refusal{status: 503, reason: "quota", retry: t.s.untilReset()}
-	} else {
+	} else if err != nil {
 		return &refusal{status: 503, reason: "ledger", err: err}
 	}
 	if t.origin, err = t.s.connect(ctx, to); err != nil {

@@ -5,10 +5,12 @@ package cluster
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +45,11 @@ func TestMain(m *testing.M) {
 		fmt.Printf("build dtpx: %v: %s\n", err, out)
 		os.Exit(1)
 	}
+	flag.Parse()
+	// Tests wait for shaped links and for timers more than they compute.
+	if f := flag.Lookup("test.parallel"); f.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
+		_ = flag.Set("test.parallel", fmt.Sprint(2*runtime.GOMAXPROCS(0)))
+	}
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
@@ -56,11 +63,18 @@ type house struct {
 
 func newHouse(t testing.TB, origin testbed.Config, links ...int64) *house {
 	t.Helper()
+	return build(t, hostel.Config{Origin: origin, Links: links})
+}
+
+// build makes a house of any kind.
+func build(t testing.TB, c hostel.Config) *house {
+	t.Helper()
 	lab := netns.ForTest(t)
 	dir, err := os.MkdirTemp("", "dtpx-house-")
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	h, err := hostel.New(lab, hostel.Config{Binary: binary, Dir: dir, Origin: origin, Links: links})
+	c.Binary, c.Dir = binary, dir
+	h, err := hostel.New(lab, c)
 	must(t, err)
 	t.Cleanup(func() {
 		h.Close()
@@ -157,6 +171,74 @@ func (h *house) download(r *hostel.Room) ranges.Info {
 		h.t.Fatal("no download is known")
 	}
 	return ds[0]
+}
+
+// source is the one with that name in the newest download, zero if none is.
+func (h *house) source(r *hostel.Room, name string) (found ranges.SourceInfo) {
+	h.t.Helper()
+	for _, s := range h.download(r).Sources {
+		if strings.HasPrefix(s.Name, name+" ") {
+			found = s
+		}
+	}
+	return found
+}
+
+// tunnels are the connections that a room's machine has to the origin.
+func (h *house) tunnels(r *hostel.Room) (n int) {
+	h.t.Helper()
+	all, err := r.Sockets()
+	must(h.t, err)
+	for _, s := range all {
+		if strings.HasSuffix(s, " "+hostel.Addr1+":443") {
+			n++
+		}
+	}
+	return n
+}
+
+// listens reports whether anything of a room waits on the peer port.
+func (h *house) listens(r *hostel.Room) bool {
+	h.t.Helper()
+	all, err := r.Sockets()
+	must(h.t, err)
+	for _, s := range all {
+		if strings.HasSuffix(s, ":3129 -") {
+			return true
+		}
+	}
+	return false
+}
+
+// within is eventually with the time it took in the log, and a bound that the
+// issue gives, with margin.
+func (h *house) within(bound time.Duration, what string, done func() bool) {
+	h.t.Helper()
+	took := eventually(h.t, what, done)
+	h.t.Logf("%-60s %5.2f s", what, took.Seconds())
+	if took > bound {
+		h.t.Errorf("%s: took %v, want at most %v", what, took, bound)
+	}
+}
+
+// sub is the house in a subtest.
+func (h *house) sub(t testing.TB) *house { return &house{h.House, t} }
+
+// fails runs a command of dtpx that must not work, and returns its one line.
+func (h *house) fails(r *hostel.Room, args ...string) string {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	cmd := r.Command(ctx, binary, args...)
+	out, err := cmd.CombinedOutput()
+	said := strings.TrimSpace(string(out))
+	if code := cmd.ProcessState.ExitCode(); err == nil || code != 1 && code != 2 {
+		h.t.Errorf("dtpx %q: exit status %d, %v: %s", args, code, err, said)
+	}
+	if strings.Contains(said, "\n") || !strings.HasPrefix(said, "dtpx: ") {
+		h.t.Errorf("dtpx %q says more than a line: %s", args, said)
+	}
+	return said
 }
 
 // fetch downloads a file of the origin in a room and checks its bytes.

@@ -29,6 +29,7 @@ import (
 
 	"dtpx/internal/testbed"
 	"dtpx/internal/testbed/netns"
+	"dtpx/internal/testbed/wire"
 )
 
 // Config describes a house.
@@ -38,6 +39,10 @@ type Config struct {
 	Origin testbed.Config // listens on both addresses; Listen and TLSListen are set here
 	Links  []int64        // bits per second of each room's internet link; 0 is not shaped
 	Names  []string       // of the rooms, "" or missing: alice, bob, …
+
+	Delay  time.Duration       // one way, of each internet link
+	Uplink map[int]int         // rooms whose link is that of an earlier room, which forwards
+	Hosts  map[string][]string // names that all rooms know, with their addresses
 }
 
 // House is running. Its methods are not for concurrent use unless said so.
@@ -59,6 +64,7 @@ type Room struct {
 	Home   string
 	Config string // of the last Serve
 
+	far    *wire.Wire // WAN, where it has a delay
 	house  *House
 	binary string
 	cmd    *exec.Cmd
@@ -105,9 +111,7 @@ func New(lab *netns.Lab, c Config) (h *House, err error) {
 	}
 	for i, r := range h.Rooms {
 		r.LAN, r.Switch = ports[i], sw[i]
-		// Multicast leaves by the LAN, as the kernel of a real machine has it
-		// for bound sockets; the default route points elsewhere.
-		if err := r.M.Run("ip", "route", "add", "224.0.0.0/4", "dev", r.LAN.Dev); err != nil {
+		if err := r.multicast(); err != nil {
 			return h, err
 		}
 	}
@@ -140,8 +144,28 @@ func (h *House) room(c Config, i int, rate int64) (*Room, error) {
 	if err := os.MkdirAll(r.Home, 0o755); err != nil {
 		return nil, err
 	}
-	up, own := fmt.Sprintf("44.1.%d.1", i+1), fmt.Sprintf("44.1.%d.2", i+1)
-	if r.WAN, err = h.Lab.Connect(h.Internet, up+"/24", m, own+"/24"); err != nil {
+	if len(c.Hosts) > 0 {
+		if err := r.hosts(c.Hosts); err != nil {
+			return nil, err
+		}
+	}
+	gate, up, own := h.Internet, fmt.Sprintf("44.1.%d.1", i+1), fmt.Sprintf("44.1.%d.2", i+1)
+	if over, ok := c.Uplink[i]; ok {
+		first := h.Rooms[over]
+		gate = first.M
+		err = errors.Join(gate.Forward(), h.Internet.Route(fmt.Sprintf("44.1.%d.0/24", i+1), first.WAN.B.Addr()))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.Delay > 0 {
+		if r.far, err = wire.Join(h.Lab, gate, up+"/24", m, own+"/24", wire.Shape{Delay: c.Delay, Rate: rate}); err != nil {
+			return nil, err
+		}
+		r.WAN = netns.Cable{A: r.far.A, B: r.far.B}
+		return r, m.Route("default", up)
+	}
+	if r.WAN, err = h.Lab.Connect(gate, up+"/24", m, own+"/24"); err != nil {
 		return nil, err
 	}
 	if rate > 0 {
@@ -164,6 +188,10 @@ func (h *House) Content(url string) testbed.Content { return h.Origin.Content(ur
 func (h *House) Close() {
 	for _, r := range h.Rooms {
 		r.Kill()
+		r.forgetHosts()
+		if r.far != nil {
+			r.far.Close()
+		}
 	}
 	if h.Origin != nil {
 		h.Origin.Close()
