@@ -256,7 +256,7 @@ func (p *peer) fail(err error, pause time.Duration) {
 	now := p.s.c.o.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.trouble, p.troubled = err.Error(), now
+	p.trouble = err.Error()
 	if pause > 0 {
 		p.until = now.Add(pause)
 	}

@@ -193,6 +193,9 @@ func (s *stamp) read(path string) {
 
 // apply makes file's membership the one that counts.
 func (c *Cluster) apply(file group.File) {
+	if file.Exposed {
+		c.o.Log.Warn("others could read group.json, which holds the secret; it is closed to them now. If that matters, make a new group", "path", groupPath(c.o.Dir))
+	}
 	g := file.Group
 	if !c.o.Group.IsZero() {
 		g = c.o.Group
@@ -226,7 +229,7 @@ func (c *Cluster) begin(g group.Group, file group.File) {
 	}
 	s, err := newSession(c, g, file.Key, file.Blocked)
 	if err != nil {
-		if old := c.Trouble(); old == nil || old.Error() != err.Error() {
+		if old := c.why(); old == nil || old.Error() != err.Error() {
 			c.o.Log.Error("not in the group; trying again", "group", g.Name, "err", err)
 		}
 		c.set(nil, err)
@@ -238,7 +241,7 @@ func (c *Cluster) begin(g group.Group, file group.File) {
 
 // retry makes a session that could not be made before: a port that was in use.
 func (c *Cluster) retry() {
-	if c.current() != nil || c.Trouble() == nil {
+	if c.current() != nil || c.why() == nil {
 		return
 	}
 	if file, err := loadGroup(c.o.Dir); err == nil {
@@ -265,8 +268,8 @@ func (c *Cluster) current() *session {
 	return c.session
 }
 
-// Trouble is why there is no membership although there is a group.
-func (c *Cluster) Trouble() error {
+// why is why there is no membership although there is a group.
+func (c *Cluster) why() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.trouble

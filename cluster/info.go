@@ -77,7 +77,7 @@ func (c *Cluster) Info() Info {
 	s := c.current()
 	if s == nil {
 		i := Info{Group: c.o.Group.Name, Members: []Peer{}}
-		if err := c.Trouble(); err != nil {
+		if err := c.why(); err != nil {
 			i.Trouble = err.Error()
 		}
 		return i

@@ -27,9 +27,7 @@ type peer struct {
 	addrs    []netip.AddrPort // where it says it is, best first
 	meta     gossip.Meta      // what it says of itself
 	alive    bool
-	since    time.Time
-	trouble  string // why the last attempt failed; "" if it did not
-	troubled time.Time
+	trouble  string    // why the last attempt failed; "" if it did not
 	until    time.Time // does not lend before
 	open     int       // streams that this node has open through it
 	borrowed int64     // bytes through it in this session
@@ -80,7 +78,7 @@ func (s *session) evictLocked() bool {
 }
 
 func (s *session) newPeer(m gossip.Member) *peer {
-	p := &peer{s: s, id: m.ID, since: s.c.o.Now()}
+	p := &peer{s: s, id: m.ID}
 	if s.c.o.Base != nil {
 		p.source = ranges.NewDialer(s.c.o.Base, ranges.KindPeer, label(m), p.dial)
 	}

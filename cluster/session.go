@@ -27,7 +27,6 @@ type session struct {
 	key    group.NodeKey
 	member *group.Member
 	log    *slog.Logger
-	began  time.Time
 
 	port  *port.Port
 	relay *relay.Server // nil: does not lend
@@ -65,7 +64,7 @@ func newSession(c *Cluster, g group.Group, key group.NodeKey, blocked []group.No
 	if err != nil {
 		return nil, err
 	}
-	s := &session{c: c, group: g, key: key, log: c.o.Log, began: c.o.Now(), blocked: blocked,
+	s := &session{c: c, group: g, key: key, log: c.o.Log, blocked: blocked,
 		peers: map[group.NodeID]*peer{}, joins: make(chan struct{}, joinsMax), lastRun: time.Now().Round(0)}
 	if s.member, err = group.NewMember(keys, key, c.o.Now, s.isBlocked); err != nil {
 		return nil, err

@@ -174,7 +174,7 @@ func (c *Cluster) charge() {
 	// A download that ends just now may be in neither count for a moment: the
 	// sum falls, and what was charged once is not charged again.
 	cost := m.total - m.charged
-	m.charged = m.total
+	m.charged = max(m.charged, m.total)
 	m.mu.Unlock()
 	if cost > 0 {
 		_ = c.ledger.Borrowed(ownKey, cost) // it counts; the ledger repairs its file

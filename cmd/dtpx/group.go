@@ -120,7 +120,11 @@ func (g groupCommand) join(code string) error {
 
 // explain says what follows from being in a group.
 func (g groupCommand) explain(file cluster.File) {
-	lend, from := g.lend()
+	settings, from := g.settings()
+	lend := settings.Lend
+	if settings.Group != "" {
+		fmt.Fprintf(g.out, "\n%s names group %q, which goes before this one: take cluster.group out of it.\n", from, settings.Group)
+	}
 	switch {
 	case !lend.Enabled:
 		fmt.Fprintf(g.out, "\nThis machine lends nothing (cluster.lend.enabled: false in %s).\n", from)
@@ -148,8 +152,9 @@ func (g groupCommand) explain(file cluster.File) {
 	fmt.Fprintf(g.out, "The running dtpx (%s) notices within a second; dtpx peers shows who is there.\n", r.addr)
 }
 
-// lend is what the running node lends, or what it will by the config.
-func (g groupCommand) lend() (config.Lend, string) {
+// settings are those of the running node, or what it will have by the config;
+// from says in words where they stand.
+func (g groupCommand) settings() (c config.Cluster, from string) {
 	path := g.config
 	if path == "" {
 		if r, err := findNode(g.dir); err == nil {
@@ -160,13 +165,13 @@ func (g groupCommand) lend() (config.Lend, string) {
 		}
 	}
 	if path == "" {
-		return config.Default().Cluster.Lend, "the defaults"
+		return config.Default().Cluster, "the defaults"
 	}
 	cfg, err := config.Load(path)
 	if err != nil {
-		return config.Default().Cluster.Lend, "the defaults: " + path + " has mistakes"
+		return config.Default().Cluster, "the defaults: " + path + " has mistakes"
 	}
-	return cfg.Cluster.Lend, path
+	return cfg.Cluster, path
 }
 
 func (g groupCommand) leave() error {

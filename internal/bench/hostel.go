@@ -31,6 +31,11 @@ type house struct {
 func mbps(n float64) int64 { return int64(n * 8e6) }
 
 func (b *bench) house(origin testbed.Config, config string, links ...float64) (*house, error) {
+	return b.farHouse(0, origin, config, links...)
+}
+
+// farHouse has internet links with a delay, one way.
+func (b *bench) farHouse(delay time.Duration, origin testbed.Config, config string, links ...float64) (*house, error) {
 	lab, err := netns.New()
 	if err != nil {
 		return nil, err
@@ -44,7 +49,7 @@ func (b *bench) house(origin testbed.Config, config string, links ...float64) (*
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return h, err
 	}
-	if h.House, err = hostel.New(lab, hostel.Config{Binary: b.path("dtpx"), Dir: dir, Origin: origin, Links: bits}); err != nil {
+	if h.House, err = hostel.New(lab, hostel.Config{Binary: b.path("dtpx"), Dir: dir, Origin: origin, Links: bits, Delay: delay}); err != nil {
 		h.close()
 		return nil, err
 	}
@@ -209,24 +214,35 @@ func readInts(path string, into ...*int64) {
 	}
 }
 
-// content is how many bytes of content per second a link of 1 MB/s carries,
-// measured on a link of 8 MB/s: headers count.
-var content = sync.OnceValues(func() (float64, error) {
+// single is what one link of 4 MB/s does alone: headers count.
+type single struct {
+	content  float64 // bytes of content per second of a link of 1 MB/s
+	overhead float64 // bytes on the link for one of content
+}
+
+var alone = sync.OnceValues(func() (s single, err error) {
 	b, err := newBench(1)
 	if err != nil {
-		return 0, err
+		return s, err
 	}
 	defer b.close()
-	h, err := b.house(testbed.Config{NoH2: true}, "", 8)
+	h, err := b.house(testbed.Config{NoH2: true}, "", 4)
 	if err != nil {
-		return 0, err
+		return s, err
 	}
 	defer h.close()
 	r := h.Rooms[0]
 	const size = 48
-	s, err := b.curl(r.Command, size*mib, h.URL("https", fmt.Sprintf("/%dMiB/one", size)), "--cacert", h.CA)
-	return size * mib / s.total / 8, err
+	before, _ := r.WAN.A.Carried()
+	c, err := b.curl(r.Command, size*mib, h.URL("https", fmt.Sprintf("/%dMiB/one", size)), "--cacert", h.CA)
+	after, _ := r.WAN.A.Carried()
+	return single{size * mib / c.total / 4, float64(after-before) / (size * mib)}, err
 })
+
+func content() (float64, error) {
+	s, err := alone()
+	return s.content, err
+}
 
 // sumOf is the content rate of links of so many MB/s.
 func sumOf(links ...float64) (float64, error) {
@@ -254,12 +270,17 @@ func (b *bench) equalLinks(size int, target float64) ([]row, error) {
 	defer h.close()
 	name := fmt.Sprintf("4 nodes of 4 MB/s, %d MiB", size)
 	var times, waste, off, relay, front []float64
-	note := ""
+	note, told := "", ""
 	for range b.rounds {
 		t, err := h.fetch(h.Rooms[0], size, nil)
 		if err != nil {
 			return nil, err
 		}
+		told = "by its own account"
+		for _, s := range t.info.Sources {
+			told += fmt.Sprintf(" %d of %d requests,", s.Wasted>>10, s.Requests)
+		}
+		told += fmt.Sprintf(" KiB; %d KiB twice", t.info.Duplicate>>10)
 		times = append(times, t.Total.Seconds()*ideal/float64(size*mib))
 		waste = append(waste, 100*wasted(t, size))
 		worst := 0.0
@@ -275,7 +296,7 @@ func (b *bench) equalLinks(size int, target float64) ([]row, error) {
 	rows := []row{
 		{name, "time / ideal", median(times), target, true, note},
 		{name, "off a quarter of the bytes, %", median(off), 5, true, "WAN bytes of the worst node"},
-		{name, "wasted and duplicate bytes, %", median(waste), 0.5, true, ""},
+		{name, "wasted and duplicate bytes, %", median(waste), 0.5, true, told},
 	}
 	if size >= 256 {
 		rows = append(rows, row{name, "CPU s/GiB of a relay", median(relay), 4, true, ""},
@@ -287,8 +308,8 @@ func (b *bench) equalLinks(size int, target float64) ([]row, error) {
 // wasted is the part of the bytes on the links beyond the content and its
 // headers, which are known from one link alone.
 func wasted(t trip, size int) float64 {
-	one, _ := content()
-	return max(0, float64(t.sum())*one/1e6/float64(size*mib)-1)
+	s, _ := alone()
+	return float64(t.sum())/(s.overhead*float64(size*mib)) - 1
 }
 
 func abs(f float64) float64 { return max(f, -f) }
@@ -299,6 +320,37 @@ func shares(t trip) string {
 		s = append(s, fmt.Sprintf("%.1f %%", 100*float64(w)/float64(t.sum())))
 	}
 	return strings.Join(s, " ")
+}
+
+// farLinks: four nodes of 4 MB/s, the origin a round trip away; the ideal is what
+// one such link carries alone, with its slow start.
+func (b *bench) farLinks() ([]row, error) {
+	const size = 256
+	var rows []row
+	for _, rtt := range []time.Duration{40 * time.Millisecond, 120 * time.Millisecond} {
+		h, err := b.farHouse(rtt/2, testbed.Config{NoH2: true}, unlimited, 4, 4, 4, 4)
+		if err != nil {
+			return rows, err
+		}
+		defer h.close()
+		alone, err := b.curl(h.Rooms[0].Command, 64*mib, h.URL("https", "/64MiB/alone"), "--cacert", h.CA)
+		if err != nil {
+			return rows, err
+		}
+		ideal := alone.total * size / 64 / 4
+		var times []float64
+		note := ""
+		for range b.rounds {
+			t, err := h.fetch(h.Rooms[0], size, nil)
+			if err != nil {
+				return rows, err
+			}
+			times = append(times, t.Total.Seconds()/ideal)
+			note = fmt.Sprintf("%.2f s, ideal %.2f s, longest gap %.0f ms", t.Total.Seconds(), ideal, t.Longest.Seconds()*1e3)
+		}
+		rows = append(rows, row{fmt.Sprintf("4 nodes, %d ms round trip, 256 MiB", rtt.Milliseconds()), "time / ideal", median(times), 1.05, true, note})
+	}
+	return rows, nil
 }
 
 // unequalLinks: 8/4/2/1 MB/s, asked from the fastest and from the slowest.

@@ -73,6 +73,7 @@ var cases = []benchCase{
 	{"hostel unequal", (*bench).unequalLinks},
 	{"hostel changing", (*bench).changingLinks},
 	{"hostel dying", (*bench).dying},
+	{"hostel far", (*bench).farLinks},
 	{"hostel two machines", (*bench).twoMachines},
 	{"hostel player", (*bench).player},
 	{"hostel per address", (*bench).perIP},
