@@ -85,8 +85,12 @@ func (p *Plan) judge(now Time) {
 	}
 	p.judgeUplink(now)
 	for _, s := range p.sources {
+		t := &s.trial
+		if !t.on || t.settled {
+			continue
+		}
 		p.ramp(s, now)
-		if t := &s.trial; t.on && !t.settled && now-t.since >= judgeTime+binTime {
+		if now-t.since >= judgeTime+binTime {
 			p.judgeSource(s, t, now)
 		}
 	}

@@ -61,7 +61,7 @@ func (p *Plan) Got(id ID, n int64, now Time) (fresh []span.Range, step bool) {
 	q.pos += n
 	p.count(q, n, news, now)
 	p.settleHedge(q)
-	tail := int64(p.rateOf(q, now) * p.tailOf(q.src).Seconds())
+	tail := int64(p.rateOf(q, now) * p.tailOf(q.src, now).Seconds())
 	return fresh, q.rest() == 0 || was > tail && q.rest() <= tail
 }
 

@@ -204,17 +204,23 @@ func (s *source) limit2() int {
 
 // ending reports that q will be done within a moment and will not go on.
 func (p *Plan) ending(q *request, now Time) bool {
-	return q.head && q.wire.End == q.end && !q.waiting && p.eta(q, now) <= p.tailOf(q.src)
+	return q.head && q.wire.End == q.end && !q.waiting && p.eta(q, now) <= p.tailOf(q.src, now)
 }
 
 // tailOf is how long before the end of a request of s the next one leaves: a
 // round trip, and two more where it needs a connection that is yet to be made.
-func (p *Plan) tailOf(s *source) time.Duration {
-	d := s.rtt + p.p.Tail
-	if s.peak < 2 && s.rtt >= distantAfter {
-		d += min(2*s.rtt, p.p.SliceTime/2)
+// The two of them share the link for as long as that is early, and the newer
+// one fills its queue: what the older one still lacks is late then, or lost and
+// has to be sent again, while the reader waits for it. So it is little where a
+// connection is ready, unless the window is too short for anyone to start late.
+func (p *Plan) tailOf(s *source, now Time) time.Duration {
+	switch {
+	case s.peak > 1 && float64(p.p.Window) >= 1.5*p.total.lately(now):
+		return s.rtt + p.p.Tail*2/5
+	case s.peak > 1 || s.rtt < distantAfter:
+		return s.rtt + p.p.Tail
 	}
-	return d
+	return s.rtt + p.p.Tail + min(2*s.rtt, p.p.SliceTime/2)
 }
 
 // distantAfter is longer than a connection takes to be made nearby.

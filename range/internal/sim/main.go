@@ -46,6 +46,14 @@ func delayed(rtt time.Duration) func(*rand.Rand) []link {
 	}
 }
 
+// own16 are a hostel's links as they are: nothing keeps the own line from
+// having more connections.
+func own16(*rand.Rand) []link {
+	ls := delayed(10 * time.Millisecond)(nil)
+	ls[0].lanes = 16
+	return ls
+}
+
 // far is a server a long way off that limits each connection to 2 MB/s.
 func far(rtt time.Duration) func(*rand.Rand) []link {
 	return func(*rand.Rand) []link {
@@ -147,6 +155,8 @@ var scenarios = []scenario{
 	}},
 	{name: "peers 4x4, 40 ms", size: size, links: delayed(40 * time.Millisecond), known: true},
 	{name: "peers 4x4, 120 ms", size: size, links: delayed(120 * time.Millisecond), known: true},
+	{name: "own line of 16 lanes, 3 peers", size: size, links: own16},
+	{name: "own line of 16 lanes, 3 peers, 64 MB", size: 64e6, links: own16, known: true},
 	{name: "peers 8/4/2/1", size: size, links: each(8, 4, 2, 1), known: true},
 	{name: "two links of 4 MB/s, 16 lanes", size: 128e6, links: func(*rand.Rand) []link {
 		l := link{rate: constant(4 * mb), lanes: 16, rtt: 10 * time.Millisecond}

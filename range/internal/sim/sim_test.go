@@ -53,9 +53,12 @@ var bounds = map[string]bound{
 	// Slices of a hundredth of the uplink each, and a cut of all when parked.
 	"all of 12 behind one uplink": {ordinary(1.02), 0, 0.015},
 	// Four ways of their own are set aside twice with those that share.
-	"8 of 12 behind one uplink": {ordinary(1.16), 0, 0.004},
-	"peers 4x4":                 {ordinary(1.015), 0, 0.001},
-	"peers 8/4/2/1":             {ordinary(1.02), 0, 0.002},
+	"8 of 12 behind one uplink":     {ordinary(1.16), 0, 0.004},
+	"peers 4x4":                     {ordinary(1.015), 0, 0.001},
+	"own line of 16 lanes, 3 peers": {[4]float64{1.02, 1.015, 1.015, 1.015}, 0, 0.002},
+	// Known, so that all begin at once, but not to the peers: 0.03 s of 4 each.
+	"own line of 16 lanes, 3 peers, 64 MB": {ordinary(1.03), 0, 0.003},
+	"peers 8/4/2/1":                        {ordinary(1.02), 0, 0.002},
 	// With 8 MB what a silent one holds is a third of a second of all.
 	"one of 4 peers killed at half time":       {ordinary(1.02), 600 * time.Millisecond, 0.002},
 	"one of 4 peers silent at half time":       {[4]float64{1.04, 1.02, 1.02, 1.02}, 600 * time.Millisecond, 0.002},
@@ -135,7 +138,7 @@ func TestParksWhatBringsNothing(t *testing.T) {
 		"requester and peers 2, 3 of 4 behind one uplink": " 2 3",
 		"requester shares with one of three peers":        " 3",
 		"all of 12 behind one uplink":                     " 2 3 4 5 6 7 8 9 10 11 12",
-		"8 of 12 behind one uplink":                       " 6 7 9 10 12", // 3 and 4 show too little then
+		"8 of 12 behind one uplink":                       " 3 4 6 7 9", // 10 and 12 show too little then
 	}
 	for _, s := range scenarios {
 		if r := run(s, 64<<20, 1); r.parked != want[s.name] {
