@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"slices"
 	"time"
 
 	"dtpx/range/internal/span"
@@ -26,11 +27,19 @@ func (p *Plan) blocked() (owner *request) {
 	return nil
 }
 
-// deadEnd reports that s would be asked to help out one of its own requests
-// while nothing comes through it: the link itself may be dead.
+// deadEnd reports that s would be asked to help out q while nothing comes
+// through s itself, and there is somebody else: its link may be dead.
 func (p *Plan) deadEnd(q *request, s *source, now Time) bool {
-	return s == q.src && p.lively(s, p.p.Soft, now) == 0 && p.othersUsable(s, now)
+	if s == q.src {
+		return p.lively(s, p.p.Soft, now) == 0 && p.othersUsable(s, now)
+	}
+	return p.stuck(s, now) && slices.ContainsFunc(p.sources, func(o *source) bool {
+		return o != q.src && p.able(o, now) && !p.stuck(o, now)
+	})
 }
+
+// stuck reports that s has requests and that all of them are silent.
+func (p *Plan) stuck(s *source, now Time) bool { return len(s.reqs) > 0 && p.silent(s, now) }
 
 // hedgeHead asks s for the byte that a client is blocked on when its owner q is
 // silent. A hedge may exceed the lanes by one, but the host's ceiling only where
