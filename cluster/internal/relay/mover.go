@@ -15,6 +15,7 @@ type mover struct {
 	limit    func() // before each splice
 	batch    *batch // of a slow src that is a socket; nil: read as it comes
 	hushed   bool
+	empty    int // reads in a row that found nothing
 }
 
 func (t *tunnel) mover(dst, src net.Conn) *mover {
@@ -26,7 +27,7 @@ func (t *tunnel) mover(dst, src net.Conn) *mover {
 		// long a trickle may go unseen.
 		return &mover{dst: dst, src: src, limit: func() { t.limit(src, t.s.Idle/2) }}
 	case from:
-		return &mover{dst: dst, src: src, buf: buffers.Get().(*[bufSize]byte), short: shortRead, batch: newBatch(src)}
+		return &mover{dst: dst, src: src, buf: buffers.Get().(*[bufSize]byte), short: bufSize, batch: newBatch(src)}
 	}
 	return &mover{dst: dst, src: src, buf: buffers.Get().(*[bufSize]byte), short: shortRecord}
 }
@@ -51,13 +52,22 @@ func (m *mover) piece(limit int64) (int64, error) {
 	return int64(n), err
 }
 
-// read takes what has gathered; if that is nothing, it waits for a byte.
+// emptyMax pauses without a byte end the gathering: the flow has stopped.
+const emptyMax = 2
+
+// read takes what has gathered, which may be nothing; if that happens again and
+// again, it waits for a byte.
 func (m *mover) read(p []byte) (int, error) {
 	if m.hushed {
-		if n, err := m.batch.take(p); n > 0 || err != nil {
+		n, err := m.batch.take(p)
+		if n > 0 || err != nil {
+			m.empty = 0
 			return n, err
 		}
-		m.hushed = false
+		if m.empty++; m.empty < emptyMax {
+			return 0, nil
+		}
+		m.hushed, m.empty = false, 0
 		m.batch.hush(false)
 	}
 	return m.src.Read(p)

@@ -13,11 +13,10 @@ import (
 const (
 	// bufSize is what one read may bring: CPU goes per wake-up, not per byte.
 	bufSize = 256 << 10
-	// shortRead of a TCP socket is followed by a gather pause, so that the next
-	// one finds more. Above 20 MB/s no read is short.
-	shortRead = 64 << 10
-	// shortRecord is the same where a read ends with a TLS record (16 KiB): a
-	// full one says nothing about what waits behind it.
+	// shortRecord of a TLS connection is followed by a gather pause, so that the
+	// next one finds more; a read ends with a record (16 KiB), and a full one
+	// says nothing about what waits behind it. A socket's read is short if it
+	// did not fill the buffer.
 	shortRecord = 8 << 10
 	// A pause is as long as gatherBytes take at the rate of the flow: at 4 MB/s
 	// that is 32 ms and 30 wake-ups a second, not 300. Where it would be
