@@ -134,6 +134,17 @@ func TestBlock(t *testing.T) {
 		t.Error("a blocked node borrowed")
 	}
 	eventually(t, "said in the log", func() bool { return strings.Contains(a.log.String(), "node is blocked") })
+	// Who is blocked stays on the list, or could not be let in again by name.
+	id := b.Info().Self.Node
+	if m := a.Info().Members; len(m) != 1 || m[0].Node != id || m[0].State != "blocked" {
+		t.Errorf("%+v", m)
+	}
+	if _, n := a.Here(); n != 0 {
+		t.Error("counts as here")
+	}
+	must(t, BlockNode(a.dir, id, true))
+	a.Reload()
+	a.sees(1)
 }
 
 func TestStranger(t *testing.T) {

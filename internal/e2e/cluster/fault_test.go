@@ -61,13 +61,20 @@ func (h *house) mend() {
 	h.together()
 }
 
+// anotherAddress is DHCP in mid-download.
+var anotherAddress = hostel.Fault{Name: "another address", Begin: func(_ *hostel.House, v *hostel.Room) func() {
+	old := v.LAN.CIDR
+	_ = v.Readdress("10.9.0.1" + strings.TrimPrefix(old, "10.9.0."))
+	return func() { _ = v.Readdress(old) }
+}}
+
 // TestFaults: a lender fails in every way, alone and together with another one
 // that fails in another way.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, testbed.Config{}, mbps(4), mbps(4), mbps(4), mbps(4))
 	h.group(hostel.Lend)
-	faults := hostel.Faults()
+	faults := append(hostel.Faults(), anotherAddress)
 	for i, f := range faults {
 		t.Run(f.Name, func(t *testing.T) {
 			h := &house{h.House, t}

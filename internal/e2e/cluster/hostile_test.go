@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"dtpx/internal/testbed"
 	"dtpx/internal/testbed/hostel"
 )
@@ -35,11 +37,12 @@ func TestHostileLAN(t *testing.T) {
 	h.sees(bob, 1)
 	at := bob.LAN.Addr() + ":3129"
 	before, said := h.memory(bob), len(bob.Log.String())
-	dial := func(network string) net.Conn {
-		c, err := stranger.M.Dial(t.Context(), network, at)
+	dialTo := func(network, to string) net.Conn {
+		c, err := stranger.M.Dial(t.Context(), network, to)
 		must(t, err)
 		return c
 	}
+	dial := func(network string) net.Conn { return dialTo(network, at) }
 
 	// A browser is told what this is.
 	c := dial("tcp")
@@ -72,6 +75,12 @@ func TestHostileLAN(t *testing.T) {
 		_, _ = u.Write(packet[:1+i%len(packet)])
 	}
 
+	m := dialTo("udp", "224.0.0.251:5353")
+	defer m.Close()
+	for i := range 20000 {
+		_, _ = m.Write(forged(t, i))
+	}
+
 	h.fetch(h.Rooms[0], h.URL("https", "/16MiB/meanwhile"), nil)
 	if h.here(bob) != 1 || h.here(h.Rooms[0]) != 1 {
 		t.Error("members have lost each other")
@@ -91,6 +100,33 @@ func TestHostileLAN(t *testing.T) {
 	code := strings.TrimSpace(h.dtpx(h.Rooms[0], "group", "code"))
 	h.dtpx(stranger, "group", "join", code)
 	h.all(3*findTime, "one who joins is let in", 2, h.Rooms...)
+}
+
+// forged is an answer of multicast DNS that advertises what is not there; some
+// are far too large.
+func forged(t *testing.T, i int) []byte {
+	t.Helper()
+	const service = "_dtpx._tcp.local."
+	instance := fmt.Sprintf("x%d.%s", i, service)
+	head := func(name string, rr uint16) dns.RR_Header {
+		return dns.RR_Header{Name: name, Rrtype: rr, Class: dns.ClassINET, Ttl: 120}
+	}
+	txt := []string{"v=1", fmt.Sprintf("tag=%032x", i), "port=3129", fmt.Sprintf("a=10.9.%d.%d", i>>8&255, i&255)}
+	if i%100 == 0 {
+		for range 150 {
+			txt = append(txt, strings.Repeat("x", 250))
+		}
+	}
+	m := &dns.Msg{Answer: []dns.RR{
+		&dns.PTR{Hdr: head(service, dns.TypePTR), Ptr: instance},
+		&dns.SRV{Hdr: head(instance, dns.TypeSRV), Port: 3129, Target: "x.local."},
+		&dns.TXT{Hdr: head(instance, dns.TypeTXT), Txt: txt},
+		&dns.A{Hdr: head("x.local.", dns.TypeA), A: net.IPv4(10, 9, byte(i>>8), byte(i))},
+	}}
+	m.Response, m.Authoritative = true, true
+	b, err := m.Pack()
+	must(t, err)
+	return b
 }
 
 // Codes as people mistype them.

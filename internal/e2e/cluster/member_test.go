@@ -120,6 +120,9 @@ func TestMembership(t *testing.T) {
 	})
 	t.Run("leave", func(t *testing.T) {
 		h := h.sub(t)
+		if !h.listens(all[4]) {
+			t.Error("nothing listens before leaving")
+		}
 		h.dtpx(all[4], "group", "leave")
 		h.all(findTime, "one that left is off the lists", 3, all[:4]...)
 		h.within(findTime, "nothing listens after leaving", func() bool { return !h.listens(all[4]) })
