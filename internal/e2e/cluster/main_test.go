@@ -244,7 +244,9 @@ func (h *house) fails(r *hostel.Room, args ...string) string {
 // fetch downloads a file of the origin in a room and checks its bytes.
 func (h *house) fetch(r *hostel.Room, url string, each func(int64)) hostel.Download {
 	h.t.Helper()
-	d := r.Fetch(h.t.Context(), url, each)
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	d := r.Fetch(ctx, url, each)
 	if d.Err != nil {
 		h.t.Errorf("download in %s after %d bytes: %v", r.Name, d.Bytes, d.Err)
 	} else if d.SHA256 != h.Content(url).SHA256() {

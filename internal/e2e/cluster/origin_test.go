@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"strings"
@@ -32,7 +33,9 @@ func (h *house) fetchAs(r *hostel.Room, url, field, value string) {
 	tr, err := r.Through()
 	must(h.t, err)
 	defer tr.CloseIdleConnections()
-	d := hostel.Fetch(h.t.Context(), wears{tr, http.Header{field: {value}}}, url, nil)
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	d := hostel.Fetch(ctx, wears{tr, http.Header{field: {value}}}, url, nil)
 	if must(h.t, d.Err); d.SHA256 != h.Content(url).SHA256() {
 		h.t.Errorf("wrong bytes in %s", r.Name)
 	}
