@@ -216,7 +216,7 @@ func (p *Plan) ending(q *request, now Time) bool {
 func (p *Plan) tailOf(s *source, now Time) time.Duration {
 	switch {
 	case s.peak > 1 && float64(p.p.Window) >= 1.5*p.total.lately(now):
-		return s.rtt + p.p.Tail*2/5
+		return s.rtt + p.p.Tail*4/15
 	case s.peak > 1 || s.rtt < distantAfter:
 		return s.rtt + p.p.Tail
 	}

@@ -219,7 +219,29 @@ func (p *Plan) fill(acts []Action, now Time) []Action {
 		for p.capacity(s, now) && open(p.pick(head, s, now)) {
 		}
 	}
+	for _, s := range p.bySpeed() {
+		open(p.feed(s, now))
+	}
 	return acts
+}
+
+// feed lets s go beyond its lanes by one for a byte that a reader waits for and
+// nobody brings: whoever had it has failed, and until a lane is free, slices far
+// ahead of the reader would come first.
+func (p *Plan) feed(s *source, now Time) *request {
+	off, ok := p.starved()
+	if !ok || !p.able(s, now) || !s.holds(off) || p.worthless(s, now) || p.stuck(s, now) {
+		return nil
+	}
+	if len(s.reqs) > s.lanes || len(s.reqs)+s.lingering(now) >= s.limit2() {
+		return nil
+	}
+	r, ok := p.nearest(s, now)
+	if !ok || r.Start != off {
+		return nil
+	}
+	p.free.Remove(r)
+	return p.newRequest(s, r, now)
 }
 
 func (p *Plan) openAction(q *request) Action {
