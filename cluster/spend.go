@@ -221,16 +221,21 @@ func (s *session) meta() gossip.Meta {
 
 const (
 	tellEvery = 5 * time.Second
-	tellStep  = 16 << 20 // or a sixteenth of a smaller quota: fair shares are reckoned by it
+	tellStep  = 16 << 20 // or a sixteenth of a smaller quota
+	// tellLate is for what changed less: fair shares are reckoned by it.
+	tellLate = 15 * time.Second
 )
 
-// tell lets members know when the quota left has changed noticeably.
+// tell lets members know when the quota left has changed noticeably, or at all
+// for a while.
 func (s *session) tell() {
 	now, at := s.meta(), s.c.o.Now()
 	s.mu.Lock()
 	was := s.told
 	diff, step := max(was.Left-now.Left, now.Left-was.Left), min(tellStep, max(1, now.Quota/16))
-	due := (diff > step || (was.Left == 0) != (now.Left == 0) || was.Name != now.Name) && at.Sub(s.toldAt).Abs() > tellEvery
+	due := diff > step || (was.Left == 0) != (now.Left == 0) || was.Name != now.Name
+	ago := at.Sub(s.toldAt).Abs()
+	due = due && ago > tellEvery || diff > 0 && ago > tellLate
 	if due {
 		s.told, s.toldAt = now, at
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	ranges "dtpx/range"
 
@@ -138,20 +139,48 @@ func TestFair(t *testing.T) {
 		h.dtpx(r, "group", "join", code)
 	}
 	h.together()
-	const size = 32 * mib
-	d := h.fetch(h.Rooms[0], h.URL("https", "/32MiB/fair"), nil)
+	h.fair("/32MiB/first", 32*mib, allowances)
+	h.within(45*time.Second, "the requester knows what the others have left", func() bool {
+		for _, p := range h.peers(h.Rooms[0]).Members {
+			for _, r := range h.Rooms[1:] {
+				if r.Name == p.Name && p.Left != h.peers(r).Self.Left {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	h.fair("/16MiB/second", 16*mib, allowances)
+}
+
+// fair downloads in the first room and compares what each source brought with
+// the plan: after it, all have the same fraction of their allowances left.
+func (h *house) fair(path string, size int64, allowances []int64) {
+	h.t.Helper()
+	left := []int64{allowances[0] - h.peers(h.Rooms[0]).Self.Own}
+	for _, r := range h.Rooms[1:] {
+		left = append(left, h.peers(r).Self.Left)
+	}
+	level := -float64(size)
+	total := int64(0)
+	for k := range left {
+		level += float64(left[k])
+		total += allowances[k]
+	}
+	level /= float64(total)
+	d := h.fetch(h.Rooms[0], h.URL("https", path), nil)
 	i := h.download(h.Rooms[0])
-	t.Logf("%.1f s", d.Total.Seconds())
+	h.t.Logf("%s: %.1f s", path, d.Total.Seconds())
 	for k, r := range h.Rooms {
 		got := bySource(i)[ranges.KindDirect]
 		if k > 0 {
 			got = h.source(h.Rooms[0], r.Name).Bytes
 		}
-		plan := size * allowances[k] / 80e6
+		plan := left[k] - int64(level*float64(allowances[k]))
 		off := float64(got-plan) / float64(plan)
-		t.Logf("%-6s planned %8d, brought %8d, %+.1f %%", r.Name, plan, got, off*100)
+		h.t.Logf("%-6s has %8d, planned %8d, brought %8d, %+.1f %%", r.Name, left[k], plan, got, off*100)
 		if off > 0.1 || off < -0.1 {
-			t.Errorf("%s is off the plan", r.Name)
+			h.t.Errorf("%s is off the plan", r.Name)
 		}
 	}
 }
