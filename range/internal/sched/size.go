@@ -7,7 +7,7 @@ import "time"
 // window, and towards the end at most half of its share of what is left.
 func (p *Plan) sliceFor(s *source, off int64, now Time) int64 {
 	if s.meter.now() == 0 {
-		return p.p.Trial
+		return p.trialFor(s)
 	}
 	rate, sum := p.provenRate(s, now), p.sumRate(now)
 	t := max(p.p.SliceTime, 16*s.rtt)
@@ -21,7 +21,7 @@ func (p *Plan) sliceFor(s *source, off int64, now Time) int64 {
 	}
 	// While one request flows the next is on its way: a slice that takes less
 	// than a round trip leaves silence behind it, down to the very end.
-	n = max(n, min(1.5*rate*s.rtt.Seconds(), share*float64(p.free.Size())))
+	n = max(n, min(1.5*rate*s.rtt.Seconds(), share*float64(p.free.Size()), share*float64(p.p.Window)*p.windowPart(s)))
 	// Where no connection is free to hide it behind, each request costs a
 	// round trip of silence: keep that to an eighth.
 	lane := p.laneRate(s)
@@ -31,6 +31,18 @@ func (p *Plan) sliceFor(s *source, off int64, now Time) int64 {
 		n = max(n, min(quiet, full*float64(p.p.Window)*p.windowPart(s), left))
 	}
 	return min(max(int64(n), p.p.MinSlice), p.p.MaxSlice)
+}
+
+// trialFor is the size of a request of a source whose rate is unknown. Far away a
+// second one beside the first has to last until a third can be there: a round
+// trip of the first source, as no other is known yet, at the rate of the others.
+func (p *Plan) trialFor(s *source) int64 {
+	rtt := p.sources[0].rtt
+	if len(s.reqs) == 0 || s.info.Lanes > 1 || rtt < distantAfter {
+		return p.p.Trial
+	}
+	n := int64(1.5 * p.laneRate(s) * rtt.Seconds())
+	return min(max(n, p.p.Trial), 4*p.p.Trial)
 }
 
 // endsIn is when all that readers need will have come if every source keeps
