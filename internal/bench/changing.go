@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"dtpx/internal/testbed"
@@ -137,7 +136,7 @@ func (b *bench) dying() ([]row, error) {
 		do   func(h *house, v *hostel.Room)
 	}{
 		{"killed", func(_ *house, v *hostel.Room) { v.Kill() }},
-		{"silent", func(_ *house, v *hostel.Room) { _ = v.Signal(syscall.SIGSTOP) }},
+		{"silent", func(_ *house, v *hostel.Room) { _ = v.Freeze() }},
 	} {
 		var ratio, gap []float64
 		note := ""

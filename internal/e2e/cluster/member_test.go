@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -143,10 +142,10 @@ func TestSleep(t *testing.T) {
 	h.group("")
 	all := h.Rooms
 	slept := time.Now()
-	must(t, all[2].Signal(syscall.SIGSTOP))
+	must(t, all[2].Freeze())
 	h.all(loseTime, "one that sleeps is off the lists", 1, all[:2]...)
 	eventually(t, "slept long enough to be told from a pause", func() bool { return time.Since(slept) > 12*time.Second })
-	must(t, all[2].Signal(syscall.SIGCONT))
+	must(t, all[2].Thaw())
 	h.within(findTime, "it notices that it slept", func() bool { return strings.Contains(all[2].Log.String(), "woke up") })
 	h.all(3*findTime, "awake, all are together", 2, all...)
 }

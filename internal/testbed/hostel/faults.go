@@ -3,7 +3,6 @@ package hostel
 import (
 	"context"
 	"math/rand/v2"
-	"syscall"
 	"time"
 )
 
@@ -26,8 +25,8 @@ func Faults() []Fault {
 	return []Fault{
 		{Name: "killed", Begin: func(_ *House, v *Room) func() { v.Kill(); return nothing }},
 		{Name: "frozen", Begin: func(_ *House, v *Room) func() {
-			_ = v.Signal(syscall.SIGSTOP)
-			return func() { _ = v.Signal(syscall.SIGCONT) }
+			_ = v.Freeze()
+			return func() { _ = v.Thaw() }
 		}},
 		{Name: "WAN cut", Begin: (*House).CutWAN},
 		{Name: "LAN cut", Begin: func(_ *House, v *Room) func() {
@@ -68,9 +67,9 @@ func (h *House) Pause(v *Room) (undo func()) {
 	go func() {
 		defer close(done)
 		for {
-			_ = v.Signal(syscall.SIGSTOP)
+			_ = v.Freeze()
 			wait(ctx, 300*time.Millisecond+rand.N(1700*time.Millisecond))
-			_ = v.Signal(syscall.SIGCONT)
+			_ = v.Thaw()
 			if !wait(ctx, 300*time.Millisecond+rand.N(1700*time.Millisecond)) {
 				return
 			}

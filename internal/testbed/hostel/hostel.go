@@ -353,15 +353,6 @@ func (r *Room) Stop() error {
 	return nil
 }
 
-// Usage is what dtpx has used, known when it has ended.
-func (r *Room) Usage() (cpu time.Duration, maxRSS int64) {
-	u, _ := r.cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if u == nil {
-		return 0, 0
-	}
-	return r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime(), u.Maxrss << 10
-}
-
 // Download is what a client saw of one.
 type Download struct {
 	SHA256  string
