@@ -48,7 +48,7 @@ func (c *Cluster) Sources(t ranges.Target) []ranges.Source {
 // credentials goes through them only for the hosts that the user lists: sites
 // end sessions that jump between addresses.
 func (s *session) mayCarry(t ranges.Target) bool {
-	if t.URL.Scheme != "https" && !(t.URL.Scheme == "http" && s.group.Trusted) {
+	if t.URL.Scheme != "https" && !(t.URL.Scheme == "http" && (s.group.Trusted || s.c.o.Trust)) {
 		return false
 	}
 	return !t.Credentials || s.c.o.Credentials != nil && s.c.o.Credentials(t.URL.Hostname())

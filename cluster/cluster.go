@@ -50,6 +50,7 @@ type Options struct {
 	Join       []string // host:port of members
 	Advertise  string   // address, with or without port, told to others
 
+	Trust       bool // trust members although the group was not made as a trusted one
 	Borrow      bool
 	Credentials func(host string) bool // whose requests with cookies may go through relays; nil is none
 	Cap         int64                  // own allowance per day in bytes; 0 is none

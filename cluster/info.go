@@ -82,7 +82,7 @@ func (c *Cluster) Info() Info {
 		}
 		return i
 	}
-	i := Info{Group: s.group.Name, Trusted: s.group.Trusted, Day: string(c.ledger.Today()), Self: s.self(), Members: []Peer{}}
+	i := Info{Group: s.group.Name, Trusted: s.group.Trusted || s.c.o.Trust, Day: string(c.ledger.Today()), Self: s.self(), Members: []Peer{}}
 	today, totals := c.ledger.Day(c.ledger.Today()), c.ledger.Totals()
 	for _, p := range s.ranked() {
 		i.Members = append(i.Members, p.info(today[keyOf(p.id)], totals[keyOf(p.id)]))

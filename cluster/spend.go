@@ -103,6 +103,7 @@ const (
 // than it lends, or is not known yet although others are.
 func (s *session) isLast(member string) bool {
 	totals := s.c.ledger.Totals()
+	delete(totals, ownKey)
 	b, known := totals[member]
 	if !known {
 		return len(totals) > 0
@@ -176,7 +177,7 @@ func (c *Cluster) charge() {
 	cost := m.total - m.charged
 	m.charged = max(m.charged, m.total)
 	m.mu.Unlock()
-	if cost > 0 {
+	if cost > 0 && (c.o.Cap > 0 || c.current() != nil) { // nobody else asks
 		_ = c.ledger.Borrowed(ownKey, cost) // it counts; the ledger repairs its file
 	}
 	if s := c.current(); s != nil {

@@ -24,7 +24,7 @@ func (n *node) openCluster() error {
 		Dir: n.dir, Group: group, Name: hostname,
 		Listen: cfg.Listen, Interfaces: cfg.Interfaces, MDNS: cfg.MDNS, Join: cfg.Join, Advertise: cfg.Advertise,
 		// Behind a parent proxy origins are the parent's to reach.
-		Borrow: cfg.Borrow && out.upstream == nil, Cap: int64(cfg.Cap), Fair: cfg.Spend == "fair",
+		Trust: cfg.Trust.Mode == "group", Borrow: cfg.Borrow && out.upstream == nil, Cap: int64(cfg.Cap), Fair: cfg.Spend == "fair",
 		Credentials: func(host string) bool { return globbed(cfg.Credentials, host) },
 		Lend: cluster.Lend{
 			Enabled: cfg.Lend.Enabled, Quota: int64(cfg.Lend.Quota), Hour: hour, Minute: minute, Rate: int64(cfg.Lend.Rate),

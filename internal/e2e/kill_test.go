@@ -86,6 +86,12 @@ func whole(t *testing.T, n *node, key, cert string) {
 	for _, e := range entries {
 		switch name := e.Name(); {
 		case strings.HasPrefix(name, "."): // swept later
+		case name == "ledger.json": // JSON by line
+			for line := range strings.Lines(n.read(name)) {
+				if !json.Valid([]byte(line)) {
+					t.Errorf("%s is broken: %q", name, line)
+				}
+			}
 		case filepath.Ext(name) == ".json":
 			if text := n.read(name); !json.Valid([]byte(text)) {
 				t.Errorf("%s is broken: %q", name, text)

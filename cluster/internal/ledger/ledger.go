@@ -67,11 +67,17 @@ func Open(o Options) (*Ledger, error) {
 		o.Log.Warn("ledger damaged, kept aside", "file", o.File+damaged, "err", l.damage)
 	}
 	l.books.prune(l.quota.Day(l.now()))
+	if l.empty() {
+		return l, nil // no file until there is something to write
+	}
 	if err := l.store.replace(l.books.encode()); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	return l, nil
 }
+
+// empty reports that nobody has lent or borrowed here.
+func (l *Ledger) empty() bool { return len(l.books.days) == 0 }
 
 // Damage is why the file was kept aside at Open, nil if it was not.
 func (l *Ledger) Damage() error { return l.damage }
@@ -80,6 +86,9 @@ func (l *Ledger) Damage() error { return l.damage }
 func (l *Ledger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.store.open == nil && l.empty() {
+		return nil
+	}
 	return l.store.close(l.books.encode)
 }
 

@@ -150,7 +150,7 @@ func TestFair(t *testing.T) {
 		}
 		return true
 	})
-	h.fair("/16MiB/second", 16*mib, allowances)
+	h.fair("/28MiB/second", 28*mib, allowances)
 }
 
 // fair downloads in the first room and compares what each source brought with

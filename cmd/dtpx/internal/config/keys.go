@@ -40,7 +40,7 @@ func same(a, b any) bool {
 func Later(cfg Config) []string {
 	var keys []string
 	for _, key := range Changed(Default(), cfg) {
-		if strings.HasPrefix(key, "cache.") || key == "cluster.trust" {
+		if strings.HasPrefix(key, "cache.") {
 			keys = append(keys, key)
 		}
 	}
