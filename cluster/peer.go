@@ -32,6 +32,7 @@ type peer struct {
 	open     int       // streams that this node has open through it
 	borrowed int64     // bytes through it in this session
 	settled  int64     // of them entered into the ledger
+	told     int64     // borrowed when it last said what it has left
 	meter    meter
 }
 
@@ -116,6 +117,9 @@ func (p *peer) update(m gossip.Member) (arrived bool) {
 		p.until, p.trouble = time.Time{}, ""
 	}
 	arrived = !p.alive
+	if m.Meta.Left != p.meta.Left {
+		p.told = p.borrowed
+	}
 	p.addrs, p.meta, p.alive = slices.Clone(m.Addrs), m.Meta, true
 	return arrived
 }

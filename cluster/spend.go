@@ -32,6 +32,7 @@ func (c *Cluster) Budget(_ ranges.Target, need int64, srcs []ranges.Source) []in
 	s := c.current()
 	left := int64(math.MaxInt64)
 	if c.o.Cap > 0 {
+		c.charge() // what this download has spent counts, too
 		left = max(0, c.o.Cap-c.ledger.Day(c.ledger.Today())[ownKey].Borrowed)
 		out[0] = left
 	}
@@ -72,7 +73,9 @@ func (p *peer) allowance() ledger.Allowance {
 	if p.meta.Left < 0 {
 		return ledger.Allowance{}
 	}
-	return ledger.Allowance{Left: p.meta.Left, Total: max(p.meta.Quota, p.meta.Left)}
+	// It tells now and then; what came through it since is gone already.
+	left := max(0, p.meta.Left-(p.borrowed-p.told))
+	return ledger.Allowance{Left: left, Total: max(p.meta.Quota, p.meta.Left)}
 }
 
 // newRelay makes the lending side.

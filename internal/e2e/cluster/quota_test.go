@@ -179,9 +179,10 @@ func (h *house) fair(path string, size int64, allowances []int64) {
 		plan := left[k] - int64(level*float64(allowances[k]))
 		off := float64(got-plan) / float64(plan)
 		h.t.Logf("%-6s has %8d, planned %8d, brought %8d, %+.1f %%", r.Name, left[k], plan, got, off*100)
-		// A tenth, or two of the smallest first requests: on a loaded machine
-		// a link that stands still for a moment loses one to another.
-		if slack := max(plan/10, 512<<10); got > plan+slack || got < plan-slack {
+		// A tenth, or four of the first requests: on a loaded machine a link
+		// that stands still for a moment loses them to another. Equal parts
+		// would be off by 4 MiB and more; the bench measures it closely.
+		if slack := max(plan/10, 1<<20); got > plan+slack || got < plan-slack {
 			h.t.Errorf("%s is off the plan", r.Name)
 		}
 	}
