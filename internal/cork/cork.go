@@ -1,4 +1,5 @@
-// Package cork sends TLS records together. crypto/tls writes each record of
+// Package cork makes connections cost less where each wake-up brings little: it
+// sends TLS records together, and it reads and writes sockets quietly. crypto/tls writes each record of
 // 16 KiB by itself, and below some hundred MB/s CPU goes per system call and
 // per reader that it wakes, not per byte.
 package cork
@@ -13,7 +14,8 @@ const Record = 16 << 10
 
 // Conn goes below a *tls.Conn. It is safe for concurrent use.
 type Conn struct {
-	net.Conn
+	net.Conn          // as it was given
+	io       net.Conn // the same, quiet
 
 	mu      sync.Mutex // guards what follows, held while sending: crypto/tls may answer a key update meanwhile
 	collect bool
@@ -21,17 +23,20 @@ type Conn struct {
 }
 
 // New wraps c.
-func New(c net.Conn) *Conn { return &Conn{Conn: c} }
+func New(c net.Conn) *Conn { return &Conn{Conn: c, io: Quiet(c)} }
 
 // NetConn is the connection below, for who wants to reset it.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
+
+// Read implements net.Conn.
+func (c *Conn) Read(p []byte) (int, error) { return c.io.Read(p) }
 
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.collect {
-		return c.Conn.Write(p)
+		return c.io.Write(p)
 	}
 	c.buf = append(c.buf, p...)
 	return len(p), nil
@@ -50,7 +55,7 @@ func (c *Conn) Together(write func() (int, error)) (int, error) {
 	if len(c.buf) == 0 {
 		return n, err
 	}
-	_, werr := c.Conn.Write(c.buf)
+	_, werr := c.io.Write(c.buf)
 	c.buf = c.buf[:0]
 	if err == nil {
 		err = werr

@@ -7,12 +7,14 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"dtpx/internal/cork"
 )
 
 // quiet tells the kernel not to report c readable below this many bytes. Go's
 // poller is edge triggered: each segment that comes wakes a thread, whether
 // somebody reads or not, and that costs more than the bytes.
-const quiet = 256 << 10
+const quiet = 1 << 20
 
 // batch takes from a socket what has gathered there, without waiting.
 type batch struct {
@@ -39,18 +41,14 @@ func (b *batch) hush(on bool) {
 	if on {
 		n = quiet
 	}
-	_ = b.raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, n) })
+	_ = b.raw.Control(func(fd uintptr) { _ = cork.SetsockoptNow(fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT, n) })
 }
 
 // take returns 0 and no error if there is nothing now.
 func (b *batch) take(p []byte) (n int, err error) {
 	rerr := b.raw.Read(func(fd uintptr) bool {
-		for {
-			n, err = unix.Read(int(fd), p)
-			if !errors.Is(err, unix.EINTR) {
-				return true
-			}
-		}
+		n, err = cork.ReadNow(fd, p)
+		return true
 	})
 	switch {
 	case rerr != nil:

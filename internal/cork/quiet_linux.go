@@ -1,0 +1,47 @@
+package cork
+
+import (
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+const quietly = true
+
+// maxIO is what one call may move: it keeps a processor for as long.
+const maxIO = 256 << 10
+
+// ReadNow is read(2) on a socket that does not block; EAGAIN says that there is
+// nothing. The end of the stream is 0 and no error.
+func ReadNow(fd uintptr, p []byte) (int, error) {
+	return now(syscall.SYS_READ, fd, p)
+}
+
+func writeNow(fd uintptr, p []byte) (int, error) {
+	return now(syscall.SYS_WRITE, fd, p[:min(len(p), maxIO)])
+}
+
+// SetsockoptNow is setsockopt(2) with an int.
+func SetsockoptNow(fd uintptr, level, name, value int) error {
+	v := int32(value)
+	if _, _, e := syscall.RawSyscall6(syscall.SYS_SETSOCKOPT, fd, uintptr(level), uintptr(name), uintptr(unsafe.Pointer(&v)), 4, 0); e != 0 {
+		return os.NewSyscallError("setsockopt", e)
+	}
+	return nil
+}
+
+func now(call, fd uintptr, p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		n, _, e := syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		switch e {
+		case 0:
+			return int(n), nil
+		case syscall.EINTR:
+		default:
+			return 0, e
+		}
+	}
+}
