@@ -17,10 +17,6 @@ import (
 // wake-up and not per byte.
 const bufferSize = 128 << 10
 
-// gather is how long a fetch lets bytes pile up after a read that had to wait,
-// so that a slow connection costs a wake-up per gather and not per packet.
-const gather = 3 * time.Millisecond
-
 var bufferPool = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // ownFields never go from the client's request into a slice's: conditionals
@@ -103,6 +99,7 @@ func (d *Download) pump(f *fetch, resp *http.Response, lane Lane) {
 func (d *Download) copyIn(f *fetch, body *exactReader) (left int64, err error) {
 	buf := bufferPool.Get().(*[bufferSize]byte)
 	defer bufferPool.Put(buf)
+	var flow flow
 	want := d.want(f)
 	for want >= 0 {
 		if want == 0 {
@@ -111,6 +108,8 @@ func (d *Download) copyIn(f *fetch, body *exactReader) (left int64, err error) {
 		}
 		t0 := time.Now()
 		n, err := body.Read(buf[:min(want, bufferSize)])
+		now := time.Now()
+		flow.add(n, now)
 		if n > 0 {
 			want = d.got(f, buf[:n])
 		}
@@ -119,8 +118,8 @@ func (d *Download) copyIn(f *fetch, body *exactReader) (left int64, err error) {
 			return 0, nil
 		case err != nil:
 			return body.rest, err
-		case want > 0 && n < bufferSize/4 && time.Since(t0) > gather/8:
-			time.Sleep(gather)
+		case want > 0 && n < bufferSize/4 && now.Sub(t0) > gatherMin/8:
+			time.Sleep(flow.pause(want))
 		}
 	}
 	return body.rest, nil

@@ -41,9 +41,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	var blocked time.Time
 	for {
-		n, err := r.take(p, blocked)
-		r.flow.bytes += int64(n)
+		n, rest, err := r.take(p, blocked)
 		if n > 0 || err != nil {
+			r.flow.add(n, time.Now())
 			return n, err
 		}
 		if blocked.IsZero() {
@@ -54,67 +54,41 @@ func (r *Reader) Read(p []byte) (int, error) {
 		case <-r.ctx.Done():
 			return 0, context.Cause(r.ctx)
 		}
-		if r.flow.slow(time.Now()) {
-			time.Sleep(gather) // let more come: CPU goes per wake-up of the client, too
-		}
+		time.Sleep(r.flow.pause(rest))
 	}
 }
 
-// flow knows how fast a reader goes. Only Read uses it.
-type flow struct {
-	since time.Time
-	bytes int64 // since then
-	low   bool  // below slowFlow over the last flowSpan
-}
-
-const (
-	slowFlow = 32e6 // bytes/s; in gather it brings the 96 KiB that are worth a wake-up
-	flowSpan = 50 * time.Millisecond
-)
-
-// slow is false until it is known.
-func (f *flow) slow(now time.Time) bool {
-	if f.since.IsZero() {
-		f.since = now
-	}
-	if d := now.Sub(f.since); d >= flowSpan {
-		f.low = float64(f.bytes) < slowFlow*d.Seconds()
-		f.since, f.bytes = now, 0
-	}
-	return f.low
-}
-
-// take copies stored bytes, or notes that the reader waits.
-func (r *Reader) take(p []byte, blocked time.Time) (int, error) {
+// take copies stored bytes, or notes that the reader waits for the rest.
+func (r *Reader) take(p []byte, blocked time.Time) (n int, rest int64, err error) {
 	d := r.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
 	case r.left:
-		return 0, errClosed
+		return 0, 0, errClosed
 	case r.pos == r.end:
-		return 0, io.EOF
+		return 0, 0, io.EOF
 	}
 	run := d.plan.Have(r.pos).Intersect(Range{Start: r.pos, End: r.end}) // others may want more
 	if run.Empty() {
 		if err := cmp.Or(r.err, d.err); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if !r.waiting {
 			r.waiting = true
 			d.plan.Waiting(r.id, true, d.now())
 			d.nudge()
 		}
-		return 0, nil
+		return 0, r.end - r.pos, nil
 	}
 	got, err := d.store.Peek(r.pos, int(min(run.Len(), int64(len(p)))))
 	if err != nil {
 		d.failLocked(err)
-		return 0, err
+		return 0, 0, err
 	}
-	n := copy(p, got)
+	n = copy(p, got)
 	r.advanceLocked(int64(n), blocked)
-	return n, nil
+	return n, r.end - r.pos, nil
 }
 
 // advanceLocked moves the reader on and drops blocks that nobody wants.

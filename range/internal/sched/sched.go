@@ -62,7 +62,7 @@ func Default(size, window int64) Params {
 		Soft: 400 * time.Millisecond, Hard: 2500 * time.Millisecond,
 		Tail: 150 * time.Millisecond, HeadLate: 1200 * time.Millisecond,
 		HedgeBudget: max(size/100, 256<<10), Strikes: 7,
-		Alone: 250e6, MinGain: time.Second, HelperDelay: 50 * time.Millisecond,
+		Alone: 250e6, MinGain: time.Second, HelperDelay: 30 * time.Millisecond,
 	}
 }
 

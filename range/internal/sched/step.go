@@ -111,7 +111,7 @@ func (p *Plan) split0(now Time) {
 	end := q.end
 	q.end = q.pos
 	p.refree()
-	if n := min(end-q.pos, p.sliceFor(q.src, q.pos, now)); n > 0 && !q.waiting {
+	if n := min(end, p.windowEnd(q.pos), q.pos+p.sliceFor(q.src, q.pos, now)) - q.pos; n > 0 && !q.waiting {
 		p.own(q, n)
 	}
 	if p.uplink = (uplink{since: now}); q.src == p.sources[0] {

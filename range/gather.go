@@ -1,0 +1,46 @@
+package ranges
+
+import "time"
+
+// CPU goes per wake-up, not per byte: of the threads here, of the program that
+// downloads, and of the machine that relays. So whoever had to wait for bytes of
+// a slow flow pauses for a moment before it takes the next ones.
+const (
+	gatherBytes = 96 << 10 // worth a wake-up
+	gatherMin   = 3 * time.Millisecond
+	gatherMax   = 16 * time.Millisecond // no client notices, and no socket's buffer is full by then
+	slowFlow    = 32e6                  // bytes/s, above which enough gathers by itself
+	flowSpan    = 50 * time.Millisecond // over which the rate is taken
+)
+
+// flow knows how fast bytes go one way. It is used by one goroutine at a time.
+type flow struct {
+	since time.Time
+	bytes int64   // since then
+	rate  float64 // bytes/s over the last flowSpan; 0 = not yet known
+}
+
+// add notes n bytes.
+func (f *flow) add(n int, now time.Time) {
+	if f.since.IsZero() {
+		f.since = now
+	}
+	f.bytes += int64(n)
+	if d := now.Sub(f.since); d >= flowSpan {
+		f.rate = max(float64(f.bytes)/d.Seconds(), 1)
+		f.since, f.bytes = now, 0
+	}
+}
+
+// pause is how long to let bytes gather when rest of them are still to come; 0
+// where the flow is fast, where its rate is not yet known, and at its end.
+func (f *flow) pause(rest int64) time.Duration {
+	if f.rate == 0 || f.rate > slowFlow {
+		return 0
+	}
+	d := time.Duration(float64(min(gatherBytes, rest)) / f.rate * float64(time.Second))
+	if d < gatherMin/2 {
+		return 0
+	}
+	return min(max(d, gatherMin), gatherMax)
+}
