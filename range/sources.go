@@ -81,17 +81,16 @@ func (d *Download) rebudget() {
 		return
 	}
 	d.mu.Lock()
-	alive := make([]bool, len(d.sources))
-	srcs := make([]Source, len(d.sources))
-	for k, o := range d.sources {
-		alive[k], srcs[k] = d.plan.Alive(schedID(k), d.now()), o.Source
-	}
-	target, need, closed := d.target, d.plan.Unassigned(), d.closed
-	d.mu.Unlock()
-	if closed || slices.Equal(alive, d.alive) {
+	if d.closed || !d.livesChangedLocked() {
+		d.mu.Unlock()
 		return
 	}
-	d.alive = alive
+	srcs := make([]Source, len(d.sources))
+	for k, o := range d.sources {
+		srcs[k] = o.Source
+	}
+	target, need := d.target, d.plan.Unassigned()
+	d.mu.Unlock()
 	budget := d.engine.Budget(target, need, srcs)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,4 +101,17 @@ func (d *Download) rebudget() {
 		}
 		d.plan.SetBudget(schedID(k), n)
 	}
+}
+
+// livesChangedLocked reports whether another set of sources lives than when it
+// was last called. It is called with each event, whatever their number.
+func (d *Download) livesChangedLocked() bool {
+	changed := len(d.alive) != len(d.sources)
+	d.alive = slices.Grow(d.alive, len(d.sources)-len(d.alive))[:len(d.sources)]
+	for k := range d.sources {
+		lives := d.plan.Alive(schedID(k), d.now())
+		changed = changed || lives != d.alive[k]
+		d.alive[k] = lives
+	}
+	return changed
 }

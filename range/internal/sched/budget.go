@@ -13,16 +13,23 @@ const noBound = math.MaxInt64
 // gives back may be assigned to it again.
 func (p *Plan) SetBudget(id SourceID, n int64) {
 	s := p.source(id)
+	p.lookAround()
 	if s.bound = n >= 0; s.bound {
 		s.grant = s.fresh + s.wasted + p.owed(s) + n
 	}
 }
 
 // Drop takes a source out of the download. Its open requests go on.
-func (p *Plan) Drop(id SourceID) { p.source(id).gone = true }
+func (p *Plan) Drop(id SourceID) {
+	p.source(id).gone = true
+	p.lookAround()
+}
 
 // Unreachable notes that there is no way to a source for now.
-func (p *Plan) Unreachable(id SourceID, now Time) { p.away(p.source(id), 0, now) }
+func (p *Plan) Unreachable(id SourceID, now Time) {
+	p.away(p.source(id), 0, now)
+	p.lookAround()
+}
 
 // owed is what the open requests of s have yet to bring. Slice 0 as long as it
 // is alone owns everything only because nobody else has been asked.

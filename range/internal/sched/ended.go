@@ -20,6 +20,9 @@ func (p *Plan) Ended(id ID, why Cause, retryAfter time.Duration, closed bool, no
 	if closed {
 		s.closing = append(s.closing, now)
 	}
+	if why != Done {
+		p.lookAround()
+	}
 	switch why {
 	case Reset:
 		p.failed(s, retryAfter, now)
@@ -49,8 +52,11 @@ func (p *Plan) Ended(id ID, why Cause, retryAfter time.Duration, closed bool, no
 
 // drop takes q out of the plan and gives back what it did not bring.
 func (p *Plan) drop(q *request) {
-	p.reqs = slices.DeleteFunc(p.reqs, func(o *request) bool { return o == q })
+	if i, ok := slices.BinarySearchFunc(p.reqs, q.id, func(o *request, id ID) int { return int(o.id - id) }); ok {
+		p.reqs = slices.Delete(p.reqs, i, i+1)
+	}
 	q.src.reqs = slices.DeleteFunc(q.src.reqs, func(o *request) bool { return o == q })
+	p.touch(q.src)
 	switch {
 	case q.hedge != nil: // its hedge inherits
 		q.hedge.hedges = nil
@@ -68,6 +74,10 @@ func (p *Plan) drop(q *request) {
 
 // giveBack returns a range to the free ones as far as a reader needs it.
 func (p *Plan) giveBack(r span.Range) {
+	if r.Empty() {
+		return
+	}
+	p.lookAround()
 	for _, rd := range p.readers {
 		for _, gap := range p.have.Missing(r.Intersect(span.Range{Start: rd.pos, End: rd.end})) {
 			p.free.Add(gap)

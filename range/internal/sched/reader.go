@@ -42,12 +42,18 @@ func (p *Plan) Waiting(id ReaderID, waiting bool, now Time) {
 // still needs of them is fetched again.
 func (p *Plan) Forget(r span.Range) {
 	p.have.Remove(r)
+	again := false
 	for _, rd := range p.readers {
 		need := r.Intersect(span.Range{Start: rd.pos, End: rd.end})
 		for _, gap := range p.have.Missing(need) {
 			p.free.Add(gap)
+			again = true
 		}
 	}
+	if !again {
+		return // the usual case: nobody wants it any more
+	}
+	p.lookAround()
 	for _, q := range p.reqs {
 		p.free.Remove(span.Range{Start: q.pos, End: q.end})
 	}

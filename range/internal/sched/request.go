@@ -30,6 +30,7 @@ func (p *Plan) Opened(id ID, now Time) {
 	p.proven = true
 	q.src.peak = max(q.src.peak, q.src.verified())
 	p.ramp(q.src, now)
+	p.touch(q.src)
 }
 
 // verified counts the open requests of s whose head has come.
@@ -62,7 +63,10 @@ func (p *Plan) Got(id ID, n int64, now Time) (fresh []span.Range, step bool) {
 	p.count(q, n, news, now)
 	p.settleHedge(q)
 	tail := int64(p.rateOf(q, now) * p.tailOf(q.src, now).Seconds())
-	return fresh, q.rest() == 0 || was > tail && q.rest() <= tail
+	if step = q.rest() == 0 || was > tail && q.rest() <= tail; step {
+		p.touch(q.src)
+	}
+	return fresh, step
 }
 
 // needed returns the parts of r that are not stored and that a reader has yet

@@ -124,8 +124,10 @@ type Plan struct {
 	free      span.Set // needed by a reader, not stored, owned by no request
 	readers   []*reader
 	sources   []*source
-	order     []*source  // the same, fastest first; see bySpeed
-	reqs      []*request // open ones
+	order     []*source // the same, fastest first; see bySpeed
+	news      news
+	rates     rates
+	reqs      []*request // open ones, oldest first
 	nextReq   ID
 	nextRd    ReaderID
 	engaged   bool
@@ -169,6 +171,7 @@ func (p *Plan) AddSource(i SourceInfo) SourceID {
 	}
 	s.ready = i.Ready
 	p.sources = append(p.sources, s)
+	p.lookAround()
 	return s.id
 }
 
@@ -207,6 +210,7 @@ func (p *Plan) Join(r span.Range, bias int64, now Time) ReaderID {
 		p.split0(now)
 	}
 	p.refree()
+	p.lookAround()
 	return p.nextRd
 }
 
@@ -246,6 +250,7 @@ func (p *Plan) refree() {
 		free.Remove(span.Range{Start: q.pos, End: q.end})
 	}
 	p.free = free
+	p.lookAround()
 }
 
 // Preload enters bytes that the caller's store held before the download.
@@ -359,10 +364,9 @@ func (p *Plan) reader(id ReaderID) *reader {
 }
 
 func (p *Plan) request(id ID) *request {
-	for _, q := range p.reqs {
-		if q.id == id {
-			return q
-		}
+	i, ok := slices.BinarySearchFunc(p.reqs, id, func(q *request, id ID) int { return int(q.id - id) })
+	if !ok {
+		return nil
 	}
-	return nil
+	return p.reqs[i]
 }

@@ -17,6 +17,7 @@ type source struct {
 	meter     meter // of one lane
 	recent    window
 	speed     int     // KiB/s, when it was last put in order
+	touched   bool    // it is among the news
 	best      float64 // of any of its requests over binTime
 	sustained float64 // the same, without the first binTime of each, which may be a burst
 	ready     Time    // benched until then
@@ -134,13 +135,31 @@ func (p *Plan) eta(q *request, now Time) time.Duration {
 
 // sumRate is the expected rate of all sources that are at work.
 func (p *Plan) sumRate(now Time) float64 {
-	sum := 0.0
+	if p.rates.sum > 0 && now-p.rates.at < Time(len(p.sources))*rateAge {
+		return p.rates.sum
+	}
+	p.rates = rates{max(p.addRates(now), 1), now}
+	return p.rates.sum
+}
+
+// rateAge, for each source, is for how long the sum of their rates holds. It is
+// asked for with each slice; with many sources one slice more or less changes it
+// little, and so adding up costs the same however many there are.
+const rateAge = 100 * time.Microsecond
+
+// rates is what sumRate has found a moment ago.
+type rates struct {
+	sum float64
+	at  Time
+}
+
+func (p *Plan) addRates(now Time) (sum float64) {
 	for _, s := range p.sources {
 		if p.able(s, now) {
 			sum += p.laneRate(s) * float64(max(1, min(s.lanes, s.limit())))
 		}
 	}
-	return max(sum, 1)
+	return sum
 }
 
 func (s *source) limit() int {

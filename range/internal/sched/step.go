@@ -14,13 +14,18 @@ const tickTime = 50 * time.Millisecond
 // happens before; 0 means that only an event can change anything.
 func (p *Plan) Step(now Time) (acts []Action, wake Time) {
 	p.engage(now)
-	acts = p.giveUpSilent(acts, now)
-	p.judge(now)
+	around := p.looksAround(now)
+	if around {
+		acts = p.giveUpSilent(acts, now)
+		p.judge(now)
+	}
 	acts = p.resume(acts, now)
 	if p.engaged {
 		acts = p.yield(acts, now)
-		acts = p.fill(acts, now)
-		p.noteOverdrawn()
+		acts = p.fill(acts, around, now)
+		if around {
+			p.noteOverdrawn()
+		}
 	}
 	return acts, p.nextWake(now)
 }
@@ -203,8 +208,9 @@ func (p *Plan) someoneWaits() bool {
 	return slices.ContainsFunc(p.readers, func(r *reader) bool { return r.waiting })
 }
 
-// fill gives every source with a free lane something to do.
-func (p *Plan) fill(acts []Action, now Time) []Action {
+// fill gives every source with a free lane something to do, or only those of
+// which there is news.
+func (p *Plan) fill(acts []Action, around bool, now Time) []Action {
 	head := p.blocked()
 	open := func(q *request) bool {
 		if q != nil {
@@ -213,16 +219,28 @@ func (p *Plan) fill(acts []Action, now Time) []Action {
 		}
 		return q != nil
 	}
-	for _, s := range p.bySpeed() {
+	look := p.lookAt(around || p.late(head, now))
+	for _, s := range look {
 		open(p.hedgeHead(head, s, now))
 		open(p.rescue(p.lateHead(head, now), s, now))
-		for p.capacity(s, now) && open(p.pick(head, s, now)) {
+		for p.capacity(s, now) {
+			if !open(p.pick(head, s, now)) {
+				p.news.idle = true
+				break
+			}
 		}
 	}
-	for _, s := range p.bySpeed() {
-		open(p.feed(s, now))
+	if _, ok := p.starved(); ok {
+		for _, s := range p.bySpeed() {
+			open(p.feed(s, now))
+		}
 	}
 	return acts
+}
+
+// late reports that the byte a client waits for may need others than its owner.
+func (p *Plan) late(head *request, now Time) bool {
+	return head != nil && (head.silence(now) >= p.softAfter(head) || p.lateHead(head, now) != nil)
 }
 
 // feed lets s go beyond its lanes by one for a byte that a reader waits for and
@@ -256,14 +274,18 @@ func (p *Plan) bySpeed() []*source {
 	if len(p.order) != len(p.sources) {
 		p.order = slices.Clone(p.sources)
 	}
-	for _, s := range p.order {
+	order(p.order)
+	return p.order
+}
+
+// order sorts in place. Rates change slowly: what was in order mostly still is.
+func order(sources []*source) {
+	for _, s := range sources {
 		s.speed = int(s.meter.now() / 1024)
 	}
-	// Rates change slowly: what was in order mostly still is.
-	if !slices.IsSortedFunc(p.order, faster) {
-		slices.SortFunc(p.order, faster)
+	if !slices.IsSortedFunc(sources, faster) {
+		slices.SortFunc(sources, faster)
 	}
-	return p.order
 }
 
 func faster(a, b *source) int {
