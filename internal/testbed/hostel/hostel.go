@@ -91,6 +91,11 @@ func New(lab *netns.Lab, c Config) (h *House, err error) {
 	if h.Internet, err = lab.Machine("internet"); err != nil {
 		return h, err
 	}
+	// Linux' default, whatever this machine has: what the origin does after a
+	// pause or a loss decides how far links fare.
+	if err = h.Internet.Run("sh", "-c", "echo cubic >/proc/sys/net/ipv4/tcp_congestion_control"); err != nil {
+		return h, err
+	}
 	for _, a := range []string{Addr1, Addr2} {
 		if err = h.Internet.Run("ip", "addr", "add", a+"/32", "dev", "lo"); err != nil {
 			return h, err

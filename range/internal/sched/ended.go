@@ -15,6 +15,9 @@ func (p *Plan) Ended(id ID, why Cause, retryAfter time.Duration, closed bool, no
 		return
 	}
 	hedge := q.hedges != nil
+	if q.meter.bins > 0 {
+		q.src.freed = q.meter.rate
+	}
 	p.drop(q)
 	s := q.src
 	if closed {

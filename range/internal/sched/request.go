@@ -29,8 +29,38 @@ func (p *Plan) Opened(id ID, now Time) {
 	q.opened(now)
 	p.proven = true
 	q.src.peak = max(q.src.peak, q.src.verified())
+	p.pair(q.src, now)
 	p.ramp(q.src, now)
 	p.touch(q.src)
+}
+
+// pair lets a far source of one lane have two requests at a time. Taking turns,
+// each of its two connections would be idle for as long as the other one is at
+// work, and then have to gather speed again (RFC 5681 §4.1), which takes it
+// several round trips of each slice. At work both, neither is idle for longer
+// than a round trip, and that is filled by the other one.
+//
+// Where the window is short for that, slices that take twice as long would block
+// the reader: then they take turns after all.
+func (p *Plan) pair(s *source, now Time) {
+	short := float64(p.p.Window) < 1.5*p.total.over(4, now)
+	switch {
+	case s.info.Lanes == 1 && s.rtt >= distantAfter && s.ceiling == 0 && s.refused == 0 && !short:
+		s.info.Lanes, s.lanes, s.paired = 2, 2, true
+	case s.paired && short:
+		s.info.Lanes, s.lanes, s.paired = 1, 1, false
+	}
+}
+
+// nextRate is the rate to size the next slice of s for. Of a pair one connection
+// often gets several times what the other one gets, for many slices: the next
+// request goes out on the one that has just become free, so that one counts.
+func (p *Plan) nextRate(s *source, now Time) float64 {
+	rate := p.provenRate(s, now)
+	if !s.paired || s.freed == 0 {
+		return rate
+	}
+	return min(max(s.freed, rate/8), 2*rate)
 }
 
 // verified counts the open requests of s whose head has come.

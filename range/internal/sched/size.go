@@ -6,10 +6,13 @@ import "time"
 // own rate, shorter close to the reader, never more than its share of the
 // window, and towards the end at most half of its share of what is left.
 func (p *Plan) sliceFor(s *source, off int64, now Time) int64 {
-	if s.meter.now() == 0 {
+	switch {
+	case s.meter.now() == 0:
 		return p.trialFor(s)
+	case p.unproven(s):
+		return p.p.Trial
 	}
-	rate, sum := p.provenRate(s, now), p.sumRate(now)
+	rate, sum := p.nextRate(s, now), p.sumRate(now)
 	t := max(p.p.SliceTime, 16*s.rtt)
 	if lead, ok := p.lead(off); ok {
 		t = min(t, max(time.Duration(2*float64(lead)/sum*float64(time.Second)), p.p.MinTime, 4*s.rtt))
@@ -31,6 +34,13 @@ func (p *Plan) sliceFor(s *source, off int64, now Time) int64 {
 		n = max(n, min(quiet, full*float64(p.p.Window)*p.windowPart(s), left))
 	}
 	return min(max(int64(n), p.p.MinSlice), p.p.MaxSlice)
+}
+
+// unproven reports that the next request of s goes out on a connection that is
+// yet to be made, far away and on a link that others of s may fill: beside those
+// it may crawl for seconds, with a slice that the reader waits for.
+func (p *Plan) unproven(s *source) bool {
+	return s.trial.slow && !s.trial.settled && len(s.reqs) >= s.peak
 }
 
 // trialFor is the size of a request of a source whose rate is unknown. Far away a

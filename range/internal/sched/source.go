@@ -18,6 +18,8 @@ type source struct {
 	recent    window
 	speed     int     // KiB/s, when it was last put in order
 	touched   bool    // it is among the news
+	paired    bool    // see pair
+	freed     float64 // bytes/s of the request that ended last
 	best      float64 // of any of its requests over binTime
 	sustained float64 // the same, without the first binTime of each, which may be a burst
 	ready     Time    // benched until then
