@@ -36,6 +36,7 @@ type Download struct {
 	noPeers   bool      // the host refuses peers; guarded by mu
 	locals    int       // sources that share this machine's connections
 	drainSize int64     // how much of a cut response is read so that its connection lives on
+	keeper    Keeper    // nil: what has been read is gone
 
 	mu      sync.Mutex
 	plan    *sched.Plan
@@ -331,6 +332,9 @@ func (d *Download) end() {
 	}
 	d.mu.Unlock()
 	d.wg.Wait()
+	if d.keeper != nil {
+		d.keeper.Close()
+	}
 	d.mu.Lock()
 	d.dropLanesLocked()
 	d.store.Close()

@@ -206,6 +206,9 @@ func (d *Download) got(f *fetch, p []byte) (want int64) {
 			d.failLocked(err)
 			return -1
 		}
+		if d.keeper != nil {
+			_, _ = d.keeper.WriteAt(p[r.Start-at:r.End-at], r.Start)
+		}
 	}
 	for _, rd := range d.readers {
 		for _, r := range fresh {

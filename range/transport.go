@@ -176,6 +176,7 @@ func (t *Transport) begin(client *http.Request, p *probe, d *Download, resp *htt
 	p.release()
 	context.AfterFunc(d.ctx, p.cancel)
 	orig := *resp
+	d.keeper = keeperOf(client.Context(), resp, d.version.total)
 	resp.Header.Set(DownloadField, d.id)
 	resp.Body = d.start(client, &orig, r, p)
 	e.mu.Lock()

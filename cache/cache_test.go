@@ -1,0 +1,167 @@
+package cache
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+const fresh = "max-age=3600"
+
+var sizes = map[string]int{"empty": 0, "small": 1000, "a block": 256 << 10, "odd": 3<<20 + 17, "accelerated": 9<<20 + 5}
+
+// TestHit: a second answer costs the origin nothing, also after a restart.
+func TestHit(t *testing.T) {
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			b := content(size, 1)
+			r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+			r.want(r.get("/f"), 200, b)
+			r.requests.Store(0)
+			r.body.Store(0)
+			for _, restart := range []bool{false, true} {
+				if restart {
+					r.again()
+				}
+				a := r.get("/f")
+				r.want(a, 200, b)
+				r.cost(0, 0)
+				if cs := a.Header.Get("Cache-Status"); !strings.HasPrefix(cs, "dtpx; hit") {
+					t.Errorf("Cache-Status %q", cs)
+				}
+				if a.Header.Get("Age") == "" || a.ContentLength != int64(size) {
+					t.Errorf("Age %q, length %d", a.Header.Get("Age"), a.ContentLength)
+				}
+			}
+			if size > 10 {
+				r.want(r.get("/f", "Range", span(5, size-3)), 206, b[5:size-3])
+				r.want(r.do("HEAD", "/f"), 200, nil)
+				r.want(r.get("/f", "If-None-Match", `"v1"`), 304, nil)
+				r.cost(0, 0)
+			}
+		})
+	}
+}
+
+// TestStale: what is stale costs a question and no body; what has changed is
+// fetched and takes its place.
+func TestStale(t *testing.T) {
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			b := content(size, 1)
+			r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+			r.want(r.get("/f"), 200, b)
+			r.later(2 * time.Hour)
+			r.requests.Store(0)
+			r.body.Store(0)
+			r.want(r.get("/f"), 200, b)
+			r.cost(1, 0)
+			r.want(r.get("/f"), 200, b) // the 304 has made it fresh again
+			r.cost(0, 0)
+
+			n := content(size+1, 2)
+			r.serve(file(n, `"v2"`, "Cache-Control", fresh))
+			r.later(2 * time.Hour)
+			r.want(r.get("/f"), 200, n)
+			r.requests.Store(0)
+			r.body.Store(0)
+			r.want(r.get("/f"), 200, n)
+			r.cost(0, 0)
+		})
+	}
+}
+
+// readSome reads n bytes of a path and leaves.
+func (r *rig) readSome(path string, n int64) {
+	r.t.Helper()
+	resp, err := r.through("local").RoundTrip(r.request(r.t.Context(), "GET", path))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.CopyN(io.Discard, resp.Body, n); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// TestResume: what was broken off goes on where it stopped, after a restart as
+// well, fresh or stale, for a repeat and for a Range.
+func TestResume(t *testing.T) {
+	const size, part = 12 << 20, 5 << 20
+	b := content(size, 1)
+	for _, c := range []struct {
+		name    string
+		restart bool
+		stale   bool
+		from    int
+	}{
+		{"repeated", false, false, 0},
+		{"repeated after a restart", true, false, 0},
+		{"repeated when stale", false, true, 0},
+		{"wget -c", false, false, part},
+		{"wget -c after a restart, stale", true, true, part - 1000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+			r.readSome("/f", part)
+			if c.restart {
+				r.again()
+			}
+			if c.stale {
+				r.later(2 * time.Hour)
+			}
+			r.requests.Store(0)
+			r.body.Store(0)
+			var fields []string
+			status := 200
+			if c.from > 0 {
+				fields, status = []string{"Range", span(c.from, size)}, 206
+			}
+			r.want(r.get("/f", fields...), status, b[c.from:])
+			if n := r.body.Load(); n > size-part+2<<18 {
+				t.Errorf("the origin sent %d bytes for %d that were missing", n, size-part)
+			}
+			r.requests.Store(0)
+			r.body.Store(0)
+			r.want(r.get("/f"), 200, b)
+			if c.from == 0 {
+				r.cost(0, 0)
+			}
+		})
+	}
+}
+
+// TestResumeChanged: a part of another version is never joined.
+func TestResumeChanged(t *testing.T) {
+	const size, part = 12 << 20, 5 << 20
+	b, n := content(size, 1), content(size, 2)
+	for _, ranged := range []bool{false, true} {
+		r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+		r.readSome("/f", part)
+		r.serve(file(n, `"v2"`, "Cache-Control", fresh))
+		if ranged {
+			r.want(r.get("/f", "Range", span(part, size)), 206, n[part:])
+		} else {
+			r.want(r.get("/f"), 200, n)
+		}
+		r.want(r.get("/f"), 200, n)
+	}
+}
+
+// TestRanges: what players ask for piece by piece is kept piece by piece.
+func TestRanges(t *testing.T) {
+	const size = 8 << 20
+	b := content(size, 1)
+	r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+	for _, p := range [][2]int{{1 << 20, 2 << 20}, {4 << 20, 5 << 20}, {1<<20 + 5, 2<<20 - 5}} {
+		r.want(r.get("/f", "Range", span(p[0], p[1])), 206, b[p[0]:p[1]])
+	}
+	r.cost(2, 2<<20)
+	r.want(r.get("/f"), 200, b)
+	if n := r.body.Load(); n != 6<<20 {
+		t.Errorf("the origin sent %d bytes for the %d that were missing", n, 6<<20)
+	}
+	r.requests.Store(0)
+	r.body.Store(0)
+}

@@ -1,0 +1,303 @@
+package cache
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"dtpx/cache/internal/disk"
+	"dtpx/cache/internal/rules"
+	ranges "dtpx/range"
+)
+
+// keeper sends one request and keeps what comes back, where that is allowed. The
+// bytes come by one of two ways: from the accelerating transport as they arrive,
+// in any order, or from the body as the client reads it.
+type keeper struct {
+	v         *visit
+	into      *object // what is being completed; nil: a new answer
+	requested time.Time
+	received  time.Time
+
+	entry *disk.Entry // being filled; acquired
+	fill  *disk.Fill
+	live  *live
+	taken bool // by the transport
+	why   string
+}
+
+func (v *visit) newKeeper() *keeper { return &keeper{v: v} }
+
+// send sends req; what the transport makes a download of comes to engine.
+func (k *keeper) send(req *http.Request) (*http.Response, error) {
+	k.requested = k.v.c.o.Now()
+	resp, err := k.v.t.Next.RoundTrip(req.WithContext(ranges.WithKeeper(req.Context(), k.engine)))
+	k.received = k.v.c.o.Now()
+	return resp, err
+}
+
+// response is resp as the rules know it.
+func (k *keeper) response(resp *http.Response) rules.Response {
+	at := k.received
+	if at.IsZero() {
+		at = k.v.c.o.Now()
+	}
+	return rules.Response{
+		Status: resp.StatusCode, Header: resp.Header, Encodings: resp.TransferEncoding, Trailers: len(resp.Trailer) > 0,
+		Requested: k.requested, Received: at,
+	}
+}
+
+// engine implements ranges.WithKeeper.
+func (k *keeper) engine(resp *http.Response, total int64) ranges.Keeper {
+	r, ok := bodyRange(resp)
+	if !ok || !k.open(resp, r, total) {
+		return nil
+	}
+	k.taken = true
+	return &filling{fill: k.fill, live: k.live}
+}
+
+// bodyRange is the part of the resource that a body is.
+func bodyRange(resp *http.Response) (r ranges.Range, ok bool) {
+	if resp.StatusCode != http.StatusPartialContent {
+		return ranges.Range{End: resp.ContentLength}, resp.ContentLength >= 0
+	}
+	cr, err := ranges.ParseContentRange(resp.Header.Get("Content-Range"))
+	return cr.Range, err == nil && len(resp.Header.Values("Content-Range")) == 1
+}
+
+// open makes or finds the entry that the body of resp goes to.
+func (k *keeper) open(resp *http.Response, r ranges.Range, total int64) bool {
+	answer := k.response(resp)
+	if k.into != nil {
+		if k.into.entry == nil || !k.continues(answer, total) {
+			return false
+		}
+		k.entry = k.into.entry.Acquire()
+	} else if k.entry = k.newEntry(answer, total); k.entry == nil {
+		return false
+	}
+	k.fill = k.entry.Fill()
+	k.live = k.v.c.lives.begin(k.entry.ID(), r)
+	return true
+}
+
+// continues reports that answer is of the version that is being completed.
+func (k *keeper) continues(answer rules.Response, total int64) bool {
+	want, ok := k.into.stored(k.v.t.Realm).Version()
+	got, also := rules.VersionOf(answer)
+	return ok && also && want == got && total == k.into.total()
+}
+
+// newEntry makes the entry of a storable answer, or takes the one that holds the
+// same version already; nil if it may not be kept.
+func (k *keeper) newEntry(answer rules.Response, total int64) *disk.Entry {
+	ok, why := rules.Storable(k.v.req, answer)
+	if k.why = why; !ok {
+		return nil
+	}
+	m := newMeta(k.v.req.Key, rules.Keep(k.v.req, answer), k.v.t.Realm)
+	raw, err := m.encode()
+	if err != nil {
+		return nil
+	}
+	if e := k.sameVersion(m, answer, total); e != nil {
+		_ = e.SetMeta(raw)
+		k.v.c.displace(k.v.req.Key, m, e.ID())
+		return e
+	}
+	e, err := k.v.c.store.Create(keyOf(k.v.req.Key.ID), raw, total)
+	if err != nil {
+		return nil
+	}
+	k.v.c.displace(k.v.req.Key, m, e.ID())
+	return e
+}
+
+// sameVersion finds an entry that answer's bytes belong to as well.
+func (k *keeper) sameVersion(m *meta, answer rules.Response, total int64) *disk.Entry {
+	got, ok := rules.VersionOf(answer)
+	if !ok {
+		return nil
+	}
+	for _, o := range k.v.have {
+		if have, also := o.stored(k.v.t.Realm).Version(); o.entry != nil && also && have == got && o.total() == total && sameSelection(o.meta, m) {
+			return o.entry.Acquire()
+		}
+	}
+	return nil
+}
+
+// keep returns resp with a body that is kept as it is read.
+func (k *keeper) keep(resp *http.Response) *http.Response {
+	v := k.v
+	v.c.headed(v, k.response(resp))
+	r, known := bodyRange(resp)
+	total := r.End
+	if resp.StatusCode == http.StatusPartialContent {
+		cr, _ := ranges.ParseContentRange(resp.Header.Get("Content-Range"))
+		total = cr.Total
+	}
+	body := &keptBody{k: k, ReadCloser: resp.Body, r: r, pos: r.Start, known: known}
+	switch {
+	case k.taken:
+	case v.in.Method != http.MethodGet:
+		body = nil
+	case known && total > smallMax:
+		if !k.open(resp, r, total) {
+			body = nil
+		}
+	case resp.StatusCode == http.StatusPartialContent || !k.storable(resp):
+		body = nil
+	default:
+		body.small = new(bytes.Buffer)
+		body.meta = newMeta(v.req.Key, rules.Keep(v.req, k.response(resp)), v.t.Realm)
+		if known { // it comes in a moment: who waits gets it whole
+			body.flight, v.flight = v.flight, nil
+		}
+	}
+	cs := v.status(v.d.Fwd)
+	cs.Stored, cs.FwdStatus = body != nil, resp.StatusCode
+	if !cs.Stored {
+		cs.Detail = k.why
+	}
+	cs.Append(resp.Header)
+	if body != nil {
+		resp.Body = body
+	}
+	v.c.stats.missed.Add(1)
+	return resp
+}
+
+func (k *keeper) storable(resp *http.Response) (ok bool) {
+	ok, k.why = rules.Storable(k.v.req, k.response(resp))
+	return ok
+}
+
+// headed enters what the answer to a HEAD says of what is stored.
+func (c *Cache) headed(v *visit, answer rules.Response) {
+	if v.in.Method != http.MethodHead {
+		return
+	}
+	for i, o := range v.have {
+		switch rules.FreshenByHead(v.req, v.known[i], answer) {
+		case rules.HeadUpdates:
+			v.refreshed(o, v.known[i], answer)
+		case rules.HeadEnds:
+			o.invalidate()
+		}
+	}
+}
+
+// filling is a ranges.Keeper.
+type filling struct {
+	fill *disk.Fill
+	live *live
+}
+
+func (f *filling) WriteAt(p []byte, off int64) (int, error) { return f.fill.WriteAt(p, off) }
+
+func (f *filling) Close() {
+	f.fill.Close()
+	f.live.end()
+}
+
+// keptBody is the body of an answer that is kept. Where the transport takes the
+// bytes it only notes that the client has left. Read and Close may be called from
+// different goroutines.
+type keptBody struct {
+	io.ReadCloser
+	mu sync.Mutex // held while reading; guards what follows
+
+	k      *keeper
+	r      ranges.Range
+	pos    int64
+	known  bool          // r
+	small  *bytes.Buffer // of a small one, or of one whose length is not known
+	meta   *meta         // of small
+	flight *flight
+	once   sync.Once
+}
+
+func (b *keptBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.got(p[:n])
+	}
+	if err == io.EOF {
+		b.finished()
+	}
+	return n, err
+}
+
+func (b *keptBody) got(p []byte) {
+	switch {
+	case b.small != nil && b.small.Len()+len(p) > smallMax:
+		b.small = nil // larger than was known
+	case b.small != nil:
+		b.small.Write(p)
+	case b.k.fill != nil && !b.k.taken:
+		_, _ = b.k.fill.WriteAt(p, b.pos)
+	}
+	b.pos += int64(len(p))
+}
+
+// finished keeps a small body that is whole.
+func (b *keptBody) finished() {
+	if b.small == nil || b.known && b.pos != b.r.End {
+		return
+	}
+	body := b.small.Bytes()
+	b.small = nil
+	b.k.keepSmall(b.meta, body)
+	b.flight.end()
+}
+
+// keepSmall keeps a whole small answer, in memory and on disk.
+func (k *keeper) keepSmall(m *meta, body []byte) {
+	c := k.v.c
+	raw, err := m.encode()
+	if err != nil {
+		return
+	}
+	key := keyOf(k.v.req.Key.ID)
+	var id disk.ID
+	if e, err := c.store.Create(key, raw, int64(len(body))); err == nil {
+		f := e.Fill()
+		_, _ = f.WriteAt(body, 0)
+		f.Close()
+		id = e.ID()
+		e.Release()
+	}
+	c.displace(k.v.req.Key, m, id)
+	c.small.put(key, &smallObject{meta: m, body: bytes.Clone(body)})
+}
+
+// Close ends the filling. What a client has left behind may be finished without
+// it.
+func (b *keptBody) Close() error {
+	err := b.ReadCloser.Close() // a Read that waits comes back
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.once.Do(func() {
+		b.flight.end()
+		k := b.k
+		if k.entry == nil {
+			return
+		}
+		if !k.taken {
+			k.fill.Close()
+			k.live.end()
+		}
+		if b.pos < b.r.End {
+			k.v.left(k.entry)
+		}
+		k.entry.Release()
+	})
+	return err
+}

@@ -1,0 +1,305 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"dtpx/cache/internal/disk"
+	"dtpx/cache/internal/rules"
+	ranges "dtpx/range"
+)
+
+// reader is the body of an answer from the cache: what is held, what somebody is
+// just fetching, and what it has to fetch itself, in order.
+type reader struct {
+	v      *visit // of the client
+	ctx    context.Context
+	cancel context.CancelFunc // ends waiting and fetching
+
+	mu       sync.Mutex // held while reading; guards what follows
+	o        *object
+	s        *rules.Stored
+	pos, end int64
+	runEnd   int64 // what is held from pos on
+	gap      *gap  // open, at pos
+	failed   int   // gaps in a row that broke off without a byte
+	closed   bool
+}
+
+// gap is a body that brings bytes which are not held, up to end.
+type gap struct {
+	body   io.ReadCloser
+	at     int64
+	end    int64
+	cancel context.CancelFunc
+}
+
+func (g *gap) close() {
+	g.cancel()
+	g.body.Close()
+}
+
+// growTime is how long a reader waits for what another client is fetching before
+// it fetches for itself: that client may be slow, or have paused.
+const growTime = time.Second
+
+// gapTries is how often in a row a gap may break off without a byte.
+const gapTries = 3
+
+func (v *visit) newReader(o *object, s *rules.Stored, r ranges.Range, g *gap) *reader {
+	own := *o
+	if own.entry != nil {
+		own.entry.Acquire().Use()
+	}
+	body := &reader{v: v, o: &own, s: s, pos: r.Start, end: r.End, gap: g}
+	body.ctx, body.cancel = context.WithCancel(v.in.Context())
+	if g != nil {
+		context.AfterFunc(body.ctx, g.cancel)
+	}
+	return body
+}
+
+// Read implements io.Reader. It returns io.EOF only at the end of the range.
+func (r *reader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !r.closed && r.pos < r.end {
+		n, err := r.some(p[:min(int64(len(p)), r.end-r.pos)])
+		r.pos += int64(n)
+		if n > 0 || err != nil || len(p) == 0 {
+			return n, err
+		}
+	}
+	if r.closed {
+		return 0, errors.New("read of a closed body")
+	}
+	return 0, io.EOF
+}
+
+// some reads what is there at pos; nothing and no error says to try again.
+func (r *reader) some(p []byte) (int, error) {
+	if r.o.entry == nil {
+		return copy(p, r.o.body[r.pos:]), nil
+	}
+	if r.gap != nil && r.gap.at == r.pos {
+		return r.fromGap(p)
+	}
+	if r.pos >= r.runEnd {
+		r.runEnd = firstMissing(r.o.entry, r.pos)
+	}
+	if r.pos < r.runEnd {
+		n, err := r.o.entry.ReadAt(p[:min(int64(len(p)), r.runEnd-r.pos)], r.pos)
+		if err != nil && !errors.Is(err, disk.ErrMissing) {
+			return n, fmt.Errorf("read cache: %w", err)
+		}
+		if err != nil {
+			r.runEnd = r.pos + int64(n) // damaged, or dropped
+		}
+		return n, nil
+	}
+	if l := r.v.c.lives.at(r.o.entry.ID(), r.pos); l != nil && r.gap == nil {
+		if grown, err := r.wait(l); grown || err != nil {
+			return 0, err
+		}
+	}
+	return 0, r.fetch()
+}
+
+// wait waits until more is held, or whoever fetches it has gone.
+func (r *reader) wait(l *live) (grown bool, err error) {
+	_, next := r.o.entry.Growth()
+	if r.o.entry.Has(r.pos) {
+		return true, nil
+	}
+	if r.o.entry.Removed() {
+		return false, nil
+	}
+	t := time.NewTimer(growTime)
+	defer t.Stop()
+	select {
+	case <-next:
+		return true, nil
+	case <-l.over:
+		return true, nil
+	case <-r.ctx.Done():
+		return false, context.Cause(r.ctx)
+	case <-t.C:
+		return false, nil
+	}
+}
+
+func (r *reader) fromGap(p []byte) (int, error) {
+	n, err := r.gap.body.Read(p[:min(int64(len(p)), r.gap.end-r.pos)])
+	r.gap.at += int64(n)
+	if n > 0 {
+		r.failed = 0
+	}
+	if err == nil && r.gap.at < r.gap.end {
+		return n, nil
+	}
+	whole := r.gap.at == r.gap.end
+	r.gap.close()
+	r.gap = nil
+	if !whole {
+		if r.failed++; r.failed >= gapTries || r.ctx.Err() != nil {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// fetch asks the origin for what is missing at pos.
+func (r *reader) fetch() error {
+	if r.gap != nil { // elsewhere
+		r.gap.close()
+		r.gap = nil
+	}
+	g, resp, err := r.v.openGap(r.ctx, r.o, r.s, r.pos, r.end)
+	if g == nil && resp != nil { // too late to begin anew
+		resp.Body.Close()
+		r.o.invalidate()
+	}
+	r.gap = g
+	return err
+}
+
+// Close implements io.Closer.
+func (r *reader) Close() error {
+	r.cancel() // a Read that waits comes back
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	if r.gap != nil {
+		r.gap.close()
+	}
+	if r.o.entry != nil {
+		if r.pos < r.end {
+			r.v.left(r.o.entry)
+		}
+		r.o.release()
+	}
+	return nil
+}
+
+// firstMissing is the first byte from off on that is not held.
+func firstMissing(e *disk.Entry, off int64) int64 {
+	for _, r := range e.Held() {
+		if r.Start <= off && off < r.End {
+			return r.End
+		}
+	}
+	return off
+}
+
+// gapEnd is where what is missing at off ends, at most at end.
+func gapEnd(e *disk.Entry, off, end int64) int64 {
+	for _, r := range e.Held() {
+		if r.Start > off {
+			return min(end, r.Start)
+		}
+	}
+	return end
+}
+
+var errChanged = errors.New("the resource has changed since the part that is cached was fetched")
+
+// openGap asks the origin for the bytes of o that are missing at off. It returns
+// the answer if that is not of the same version.
+func (v *visit) openGap(ctx context.Context, o *object, s *rules.Stored, off, end int64) (*gap, *http.Response, error) {
+	missing := ranges.Range{Start: off, End: gapEnd(o.entry, off, end)}
+	h, ok := rules.Completion(v.req, s, missing)
+	if !ok {
+		return nil, nil, errors.New("a part of the cached answer is lost, and it has no strong validator to fetch that by")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	k := &keeper{v: v, into: o}
+	ask := v.in.WithContext(ctx)
+	ask.Header = h
+	resp, err := k.send(ask)
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	got, known := bodyRange(resp)
+	if resp.StatusCode != http.StatusPartialContent || !known || got != missing || !k.continues(k.response(resp), contentTotal(resp)) {
+		resp.Body = &cancelling{resp.Body, cancel}
+		return nil, resp, errChanged
+	}
+	body := &keptBody{k: k, ReadCloser: resp.Body, r: got, pos: got.Start, known: true}
+	if !k.taken {
+		k.open(resp, got, o.total())
+	}
+	v.c.stats.completed.Add(1)
+	return &gap{body: body, at: off, end: got.End, cancel: cancel}, resp, nil
+}
+
+// cancelling is a body whose request has a context of its own.
+type cancelling struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (c *cancelling) Close() error {
+	defer c.cancel()
+	return c.ReadCloser.Close()
+}
+
+// contentTotal is the size of the whole of which a 206 is a part; -1: unknown.
+func contentTotal(resp *http.Response) int64 {
+	cr, err := ranges.ParseContentRange(resp.Header.Get("Content-Range"))
+	if err != nil {
+		return -1
+	}
+	return cr.Total
+}
+
+// complete answers from o, of which a part is missing, with that part from the
+// origin: its 206 proves as well that the rest is current (RFC 9111 §3.3). ok is
+// false if it has to be done otherwise.
+func (v *visit) complete(o *object, s *rules.Stored, a rules.Answer) (resp *http.Response, err error, ok bool) {
+	if _, strong := s.Version(); o.entry == nil || !strong {
+		return nil, nil, false
+	}
+	off := firstMissing(o.entry, a.Range.Start)
+	if off >= a.Range.End {
+		return nil, nil, false // it has come meanwhile
+	}
+	g, resp, err := v.openGap(v.in.Context(), o, s, off, a.Range.End)
+	if g == nil && resp == nil {
+		return nil, err, true
+	}
+	if g == nil {
+		return v.changed(resp)
+	}
+	k := &keeper{v: v, requested: v.c.o.Now(), received: v.c.o.Now()}
+	v.refreshed(o, s, k.response(resp))
+	now := o.stored(v.t.Realm)
+	now.Invalid = false
+	cs := v.status(rules.FwdPartial)
+	cs.FwdStatus, cs.Stored = resp.StatusCode, true
+	return v.serveGap(o, now, a, rules.Personal(resp.Header), cs, g), nil, true
+}
+
+// changed makes an answer of one that was asked for as the rest of another
+// version. A whole one is what a client gets that has asked for the whole.
+func (v *visit) changed(resp *http.Response) (*http.Response, error, bool) {
+	if resp.StatusCode == http.StatusOK && v.in.Header.Get("Range") == "" {
+		k := v.newKeeper()
+		k.requested, k.received = v.c.o.Now(), v.c.o.Now()
+		return k.keep(resp), nil, true
+	}
+	resp.Body.Close()
+	answer, err := v.forward(v.in, nil)
+	return answer, err, true
+}

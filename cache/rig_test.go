@@ -1,0 +1,197 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	ranges "dtpx/range"
+)
+
+// rig is an origin, a cache in front of it with the real engine behind, and a
+// clock that the test moves.
+type rig struct {
+	t      *testing.T
+	dir    string
+	cache  *Cache
+	engine *ranges.Engine
+	origin *httptest.Server
+
+	mu      sync.Mutex
+	clock   time.Time
+	handler http.HandlerFunc
+
+	requests atomic.Int64
+	body     atomic.Int64 // bytes that handlers have written
+}
+
+func newRig(t *testing.T, h http.HandlerFunc) *rig {
+	r := &rig{t: t, dir: t.TempDir(), clock: time.Now(), handler: h}
+	r.origin = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		r.requests.Add(1)
+		r.mu.Lock()
+		h := r.handler
+		r.mu.Unlock()
+		w.Header().Set("Date", r.now().UTC().Format(http.TimeFormat))
+		h(&counted{ResponseWriter: w, n: &r.body}, q)
+	}))
+	t.Cleanup(r.origin.Close)
+	r.open()
+	t.Cleanup(func() { r.close() })
+	return r
+}
+
+// counted counts body bytes.
+type counted struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+func (r *rig) open() {
+	r.t.Helper()
+	c, err := Open(Options{Dir: r.dir, Now: r.now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.cache = c
+	r.engine = &ranges.Engine{}
+}
+
+func (r *rig) close() {
+	if r.cache != nil {
+		r.engine.Close()
+		if err := r.cache.Close(); err != nil {
+			r.t.Error(err)
+		}
+		r.cache = nil
+	}
+}
+
+// again closes the cache and opens it as after a restart.
+func (r *rig) again() {
+	r.close()
+	r.open()
+}
+
+func (r *rig) now() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.clock
+}
+
+func (r *rig) later(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clock = r.clock.Add(d)
+}
+
+func (r *rig) serve(h http.HandlerFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.handler = h
+}
+
+// through is a client's way through the cache. Each has connections of its own.
+func (r *rig) through(realm string) *Transport {
+	base := &http.Transport{DisableCompression: true}
+	r.t.Cleanup(base.CloseIdleConnections)
+	return &Transport{Cache: r.cache, Realm: realm, Next: &ranges.Transport{Base: base, Engine: r.engine, Realm: realm}}
+}
+
+// answer is a response that has been read.
+type answer struct {
+	*http.Response
+	body []byte
+	err  error
+}
+
+func (a answer) sum() [32]byte { return sha256.Sum256(a.body) }
+
+func (r *rig) request(ctx context.Context, method, path string, fields ...string) *http.Request {
+	req, err := http.NewRequestWithContext(ctx, method, r.origin.URL+path, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(fields); i += 2 {
+		req.Header.Add(fields[i], fields[i+1])
+	}
+	return req
+}
+
+func (r *rig) do(method, path string, fields ...string) answer {
+	return r.as("local", method, path, fields...)
+}
+
+func (r *rig) as(realm, method, path string, fields ...string) answer {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	defer cancel()
+	resp, err := r.through(realm).RoundTrip(r.request(ctx, method, path, fields...))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return answer{resp, b, err}
+}
+
+func (r *rig) get(path string, fields ...string) answer { return r.do("GET", path, fields...) }
+
+// content is random bytes that do not compress.
+func content(size int, seed uint64) []byte {
+	b := make([]byte, size)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	for i := range b {
+		b[i] = byte(rng.Uint32())
+	}
+	return b
+}
+
+// file serves content as static files are served, for as long as max-age says.
+func file(b []byte, tag string, fields ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		if tag != "" {
+			w.Header().Set("Etag", tag)
+		}
+		for i := 0; i+1 < len(fields); i += 2 {
+			w.Header().Set(fields[i], fields[i+1])
+		}
+		http.ServeContent(w, q, "f.bin", time.Time{}, bytes.NewReader(b))
+	}
+}
+
+// want checks an answer whole.
+func (r *rig) want(a answer, status int, body []byte) {
+	r.t.Helper()
+	if a.err != nil || a.StatusCode != status || !bytes.Equal(a.body, body) {
+		r.t.Fatalf("status %d, %d bytes, %v; want %d, %d bytes (%v)", a.StatusCode, len(a.body), a.err, status, len(body), a.Header)
+	}
+}
+
+// cost checks what the origin has done since the last call.
+func (r *rig) cost(requests, body int64) {
+	r.t.Helper()
+	if n, b := r.requests.Swap(0), r.body.Swap(0); n != requests || b != body {
+		r.t.Fatalf("the origin had %d requests and sent %d bytes, want %d and %d", n, b, requests, body)
+	}
+}
+
+func span(from, to int) string { return fmt.Sprintf("bytes=%d-%d", from, to-1) }

@@ -1,0 +1,320 @@
+package cache
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	ranges "dtpx/range"
+)
+
+// TestManyAtOnce: twenty clients who ask for one file at once cost the origin one
+// answer, large or small, and everybody gets all of it.
+func TestManyAtOnce(t *testing.T) {
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			b := content(size, 1)
+			var gate sync.WaitGroup
+			gate.Add(1)
+			r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+				gate.Wait()
+				file(b, `"v1"`, "Cache-Control", fresh)(w, q)
+			})
+			var wg sync.WaitGroup
+			for range 20 {
+				wg.Go(func() {
+					a := r.get("/f")
+					if a.err != nil || a.StatusCode != 200 || !bytes.Equal(a.body, b) {
+						t.Errorf("status %d, %d bytes, %v", a.StatusCode, len(a.body), a.err)
+					}
+				})
+			}
+			waitFor(t, func() bool { return r.requests.Load() > 0 })
+			gate.Done()
+			wg.Wait()
+			// A connection that is cut has some in its socket's buffers.
+			if n := r.body.Load(); n > int64(size)+int64(size)/100 && (size < ranges.DefaultMinSize || n > int64(size)+1<<20) {
+				t.Errorf("the origin sent %d bytes of %d", n, size)
+			}
+		})
+	}
+}
+
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not happen")
+		}
+	}
+}
+
+// slowly serves b, but stops in the middle until the gate opens.
+func slowly(b []byte, gate *sync.WaitGroup) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Etag", `"v1"`)
+		w.Header().Set("Cache-Control", fresh)
+		http.ServeContent(w, q, "f.bin", time.Time{}, &gated{Reader: bytes.NewReader(b), gate: gate})
+	}
+}
+
+type gated struct {
+	*bytes.Reader
+	gate *sync.WaitGroup
+}
+
+func (g *gated) Read(p []byte) (int, error) {
+	if g.Len() < int(g.Size())/2 {
+		g.gate.Wait()
+	}
+	return g.Reader.Read(p)
+}
+
+// TestFollow: who comes late reads what is there at once and then follows.
+func TestFollow(t *testing.T) {
+	const size = 3 << 20 // one connection: it is not accelerated
+	b := content(size, 1)
+	var gate sync.WaitGroup
+	gate.Add(1)
+	r := newRig(t, slowly(b, &gate))
+	first := make(chan answer, 1)
+	go func() { first <- r.get("/f") }()
+	waitFor(t, func() bool { return r.cache.Stats().DiskWritten > 2 })
+	resp, err := r.through("local").RoundTrip(r.request(t.Context(), "GET", "/f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	early := make([]byte, 512<<10)
+	if _, err := io.ReadFull(resp.Body, early); err != nil { // while the origin stands still
+		t.Fatal(err)
+	}
+	gate.Done()
+	rest, err := io.ReadAll(resp.Body)
+	if err != nil || !bytes.Equal(append(early, rest...), b) {
+		t.Errorf("%d bytes, %v", len(early)+len(rest), err)
+	}
+	r.want(<-first, 200, b)
+	if n := r.requests.Load(); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// TestLeaderLeaves: when the client leaves for whom it was fetched, those who
+// follow go on, and get the right bytes.
+func TestLeaderLeaves(t *testing.T) {
+	const size = 3 << 20
+	b := content(size, 1)
+	var gate sync.WaitGroup
+	gate.Add(1)
+	r := newRig(t, slowly(b, &gate))
+	resp, err := r.through("local").RoundTrip(r.request(t.Context(), "GET", "/f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go io.Copy(io.Discard, resp.Body)
+	waitFor(t, func() bool { return r.cache.Stats().DiskWritten > 2 })
+	follower := make(chan answer, 1)
+	go func() { follower <- r.get("/f") }()
+	waitFor(t, func() bool { return r.cache.Stats().Hits > 0 })
+	resp.Body.Close()
+	gate.Done()
+	r.want(<-follower, 200, b)
+}
+
+// TestFinish: what a client leaves behind is fetched to its end if most is there.
+func TestFinish(t *testing.T) {
+	const size = 16 << 20
+	b := content(size, 1)
+	for _, c := range []struct {
+		part int64
+		want bool
+	}{{size / 10, false}, {size - 1<<20, true}} {
+		r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+			w.Header().Set("Accept-Ranges", "none") // so that nothing is read ahead
+			file(b, `"v1"`, "Cache-Control", fresh)(w, q)
+		})
+		r.readSome("/f", c.part)
+		if c.want {
+			waitFor(t, func() bool { return r.cache.Stats().Complete == 1 })
+			r.requests.Store(0)
+			r.body.Store(0)
+			r.want(r.get("/f"), 200, b)
+			r.cost(0, 0)
+		} else if r.cache.busy() {
+			t.Error("a tenth is finished")
+		}
+	}
+}
+
+// TestRealms: what one realm has fetched is given to another one only after the
+// origin has confirmed it there.
+func TestRealms(t *testing.T) {
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			b := content(size, 1)
+			r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+			r.want(r.as("local", "GET", "/f"), 200, b)
+			r.requests.Store(0)
+			r.body.Store(0)
+			r.want(r.as("remote", "GET", "/f"), 200, b)
+			r.cost(1, 0)
+			r.want(r.as("remote", "GET", "/f"), 200, b)
+			r.want(r.as("local", "GET", "/f"), 200, b)
+			r.cost(0, 0)
+		})
+	}
+}
+
+// TestNotKept: nothing of these reaches memory or disk.
+func TestNotKept(t *testing.T) {
+	const secret = "only for one pair of eyes "
+	for name, size := range map[string]int{"small": 1000, "large": 3 << 20, "accelerated": 9 << 20} {
+		for what, fields := range map[string][]string{
+			"no-store":   {"Cache-Control", "no-store"},
+			"private":    {"Cache-Control", "private, max-age=100"},
+			"set-cookie": {"Set-Cookie", "session=1", "Cache-Control", "max-age=100"},
+			"vary *":     {"Vary", "*", "Cache-Control", "max-age=100"},
+		} {
+			b := bytes.Repeat([]byte(secret), size/len(secret)+1)
+			r := newRig(t, file(b, `"v1"`, fields...))
+			r.want(r.get("/f"), 200, b)
+			r.want(r.get("/f"), 200, b)
+			if n := r.body.Load(); n < 2*int64(len(b)) {
+				t.Errorf("%s, %s: the origin sent %d bytes", name, what, n)
+			}
+			r.close()
+			filepath.Walk(r.dir, func(path string, i os.FileInfo, err error) error {
+				if i.Mode().IsRegular() {
+					if b, _ := os.ReadFile(path); bytes.Contains(b, []byte(secret)) {
+						t.Errorf("%s, %s: it is in %s", name, what, path)
+					}
+				}
+				return nil
+			})
+		}
+	}
+}
+
+// TestPersonal: credentials keep a client's answers its own.
+func TestPersonal(t *testing.T) {
+	a, b := content(5000, 1), content(6000, 2)
+	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+		body := a
+		if q.Header.Get("Authorization") == "bob" || q.Header.Get("Cookie") == "bob" {
+			body = b
+		}
+		w.Header().Set("Cache-Control", "max-age=100")
+		w.Write(body)
+	})
+	for _, field := range []string{"Authorization", "Cookie"} {
+		r.want(r.get("/f", field, "alice"), 200, a)
+		r.want(r.get("/f", field, "bob"), 200, b)
+	}
+	r.want(r.get("/f"), 200, a)
+}
+
+// TestUnsafe: a write ends what is stored of its target.
+func TestUnsafe(t *testing.T) {
+	b := content(5000, 1)
+	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "FROB"} {
+		r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+		r.want(r.get("/f"), 200, b)
+		r.serve(func(w http.ResponseWriter, q *http.Request) { w.WriteHeader(204) })
+		r.do(method, "/f")
+		n := content(4000, 2)
+		r.serve(file(n, `"v2"`, "Cache-Control", fresh))
+		r.want(r.get("/f"), 200, n)
+	}
+}
+
+// TestOriginFails: a stale answer stands in where the origin cannot give one, and
+// a dead origin is an error where there is none.
+func TestOriginFails(t *testing.T) {
+	b := content(5000, 1)
+	r := newRig(t, file(b, `"v1"`, "Cache-Control", "max-age=10, stale-if-error=100"))
+	r.want(r.get("/f"), 200, b)
+	r.later(30 * time.Second)
+	r.serve(func(w http.ResponseWriter, q *http.Request) { w.WriteHeader(503) })
+	r.want(r.get("/f"), 200, b)
+	r.later(300 * time.Second)
+	if a := r.get("/f"); a.StatusCode != 503 {
+		t.Errorf("status %d long after", a.StatusCode)
+	}
+	if a := r.get("/other"); a.StatusCode != 503 {
+		t.Errorf("status %d", a.StatusCode)
+	}
+}
+
+// TestStaleWhileRevalidate answers at once and asks behind the client's back.
+func TestStaleWhileRevalidate(t *testing.T) {
+	b := content(5000, 1)
+	r := newRig(t, file(b, `"v1"`, "Cache-Control", "max-age=10, stale-while-revalidate=100"))
+	r.want(r.get("/f"), 200, b)
+	n := content(6000, 2)
+	r.serve(file(n, `"v2"`, "Cache-Control", "max-age=10, stale-while-revalidate=100"))
+	r.later(30 * time.Second)
+	r.want(r.get("/f"), 200, b)
+	waitFor(t, func() bool { return !r.cache.busy() })
+	r.requests.Store(0)
+	r.body.Store(0)
+	r.want(r.get("/f"), 200, n)
+	r.cost(0, 0)
+}
+
+// TestDamage: bytes that have rotted on disk are fetched again, and no client
+// notices.
+func TestDamage(t *testing.T) {
+	const size = 9 << 20
+	b := content(size, 1)
+	r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+	r.want(r.get("/f"), 200, b)
+	r.close()
+	spoilt := 0
+	filepath.Walk(r.dir, func(path string, i os.FileInfo, err error) error {
+		if i.Mode().IsRegular() && i.Size() > size {
+			f, _ := os.OpenFile(path, os.O_RDWR, 0)
+			f.WriteAt([]byte("rot"), 4<<20)
+			f.Close()
+			spoilt++
+		}
+		return nil
+	})
+	if spoilt != 1 {
+		t.Fatalf("%d files", spoilt)
+	}
+	r.open()
+	r.requests.Store(0)
+	r.body.Store(0)
+	r.want(r.get("/f"), 200, b)
+	if n := r.body.Load(); n == 0 || n > 600<<10 {
+		t.Errorf("the origin sent %d bytes", n)
+	}
+	r.requests.Store(0)
+	r.body.Store(0)
+	r.want(r.get("/f"), 200, b)
+	r.cost(0, 0)
+}
+
+// TestOnlyIfCached never asks the origin.
+func TestOnlyIfCached(t *testing.T) {
+	r := newRig(t, file(content(5000, 1), `"v1"`, "Cache-Control", fresh))
+	if a := r.get("/f", "Cache-Control", "only-if-cached"); a.StatusCode != 504 {
+		t.Errorf("status %d", a.StatusCode)
+	}
+	r.cost(0, 0)
+}
+
+// TestInUse: a second cache on one directory says so.
+func TestInUse(t *testing.T) {
+	r := newRig(t, nil)
+	if c, err := Open(Options{Dir: r.dir}); err == nil {
+		c.Close()
+		t.Error("two caches on one directory")
+	}
+}

@@ -1,0 +1,78 @@
+package cache
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"dtpx/cache/internal/disk"
+	"dtpx/cache/internal/rules"
+)
+
+type counters struct {
+	hits, hitBytes, validated, completed, missed, bypassed atomic.Int64
+}
+
+// hit counts an answer that cost the origin nothing.
+func (c *counters) hit(method string, a rules.Answer) {
+	c.hits.Add(1)
+	if method == http.MethodGet && (a.Kind == rules.Whole || a.Kind == rules.Part) {
+		c.hitBytes.Add(a.Range.Len())
+	}
+}
+
+// Stats are counted since Open, but for what is said to be of now.
+type Stats struct {
+	Dir     string `json:"dir"`
+	Size    int64  `json:"size"`  // the budget, bytes
+	Bytes   int64  `json:"bytes"` // on disk now
+	Entries int    `json:"entries"`
+
+	Complete    int   `json:"complete"`     // entries that are whole, now, of those looked at since Open
+	Memory      int64 `json:"memory"`       // bytes of small answers in memory now
+	MemoryCount int   `json:"memory_count"` // of how many URLs
+
+	Hits      int64      `json:"hits"`          // answers without asking the origin
+	HitBytes  int64      `json:"hit_bytes"`     // bytes of their bodies
+	Validated int64      `json:"validated"`     // answers that the origin only confirmed
+	Completed int64      `json:"completed"`     // parts fetched of what was there in part
+	Misses    int64      `json:"misses"`        // answers of the origin
+	Bypassed  int64      `json:"bypassed"`      // requests that the cache took no part in
+	Saved     int64      `json:"saved"`         // bytes of disk by compression
+	Evicted   int64      `json:"evicted"`       // entries
+	Dropped   int64      `json:"dropped"`       // blocks not kept: the disk was slow or full
+	Damaged   int64      `json:"damaged"`       // blocks that were not what was written
+	Off       string     `json:"off,omitempty"` // why nothing is kept on disk now
+	OffSince  *time.Time `json:"off_since,omitempty"`
+
+	DiskWritten int64 `json:"blocks_written"`
+}
+
+// Stats of the cache.
+func (c *Cache) Stats() Stats {
+	d := c.store.Stats()
+	n, mem := c.small.size()
+	s := Stats{
+		Dir: c.o.Dir, Size: d.Size, Bytes: d.Bytes, Entries: d.Entries, Memory: mem, MemoryCount: n,
+		Hits: c.stats.hits.Load(), HitBytes: c.stats.hitBytes.Load(), Validated: c.stats.validated.Load(),
+		Completed: c.stats.completed.Load(), Misses: c.stats.missed.Load(), Bypassed: c.stats.bypassed.Load(),
+		Saved: d.Saved, Evicted: d.Evicted, Dropped: d.Dropped + d.Refused, Damaged: d.Damaged, Off: d.Off, DiskWritten: d.Written,
+	}
+	if d.Off != "" {
+		s.OffSince = &d.OffSince
+	}
+	c.store.Entries(func(i disk.Info) bool {
+		if i.Stored >= i.Total {
+			s.Complete++
+		}
+		return true
+	})
+	return s
+}
+
+// busy reports whether something goes on without a client.
+func (c *Cache) busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.behind) > 0
+}
