@@ -112,8 +112,7 @@ func (v *visit) answer() (*http.Response, error) {
 	case rules.GatewayTimeout:
 		return v.timeout(), nil
 	case rules.Serve, rules.ServeStale:
-		o, s := v.have[v.d.At], v.known[v.d.At]
-		a := rules.Evaluate(v.req, s)
+		o, s, a := v.chosen()
 		if a.Kind == rules.Elsewhere {
 			break
 		}
@@ -125,10 +124,17 @@ func (v *visit) answer() (*http.Response, error) {
 		}
 		return v.serve(o, s, a, nil, v.status("")), nil
 	case rules.Validate:
-		o, s := v.have[v.d.At], v.known[v.d.At]
-		return v.validate(o, s, rules.Evaluate(v.req, s))
+		return v.validate(v.chosen())
 	}
 	return v.forward(v.in, nil)
+}
+
+// chosen is the stored response that the decision is about, as it is now: while
+// somebody fetches it, more of it may have come since it was looked for.
+func (v *visit) chosen() (*object, *rules.Stored, rules.Answer) {
+	o := v.have[v.d.At]
+	v.known[v.d.At] = o.stored(v.t.Realm)
+	return o, v.known[v.d.At], rules.Evaluate(v.req, v.known[v.d.At])
 }
 
 // follows reports that somebody is just fetching what is missing for a.
@@ -137,7 +143,8 @@ func (v *visit) follows(o *object, a rules.Answer) bool {
 		return false
 	}
 	_, strong := v.known[v.d.At].Version()
-	return strong && v.c.lives.at(o.entry.ID(), firstMissing(o.entry, a.Range.Start)) != nil
+	at := firstMissing(o.entry, a.Range.Start)
+	return strong && (at >= a.Range.End || v.c.lives.at(o.entry.ID(), at) != nil)
 }
 
 func (v *visit) status(fwd rules.Fwd) rules.CacheStatus {

@@ -26,6 +26,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 )
 
@@ -147,6 +148,12 @@ type Node interface {
 	Peers() any
 	Cache() any
 	WriteMetrics(w io.Writer)
+}
+
+// Doer is a Node that can also be told to do something: POST /api/v1/do/NAME, with
+// the token only, from this machine as well. Its errors are shown to who asked.
+type Doer interface {
+	Do(ctx context.Context, name string, args url.Values) (result any, err error)
 }
 
 // Client is who sent a request.

@@ -28,6 +28,7 @@ func (s *Server) newSurface() http.Handler {
 		"/metrics":           http.HandlerFunc(s.serveMetrics),
 		"/api/v1/events":     http.HandlerFunc(s.serveEvents),
 		"/api/v1/{document}": http.HandlerFunc(s.serveDocument),
+		"/api/v1/do/{name}":  http.HandlerFunc(s.serveDo),
 	} {
 		if path != "/api/v1/events" { // events are not held back for a compressor
 			h = gzhttp.GzipHandler(h)
@@ -50,6 +51,8 @@ func (s *Server) serveSurface(w http.ResponseWriter, r *http.Request, client Cli
 		s.refuse(w, r, problem{http.StatusMisdirectedRequest, "http_request_denied", "this is dtpx, a proxy; it answers for its own address, localhost and " + InternalHost + " only"})
 	case !sameSite(r):
 		s.refuse(w, r, problem{http.StatusForbidden, "http_request_denied", "requests from other sites are not answered"})
+	case strings.HasPrefix(r.URL.Path, doPath):
+		s.guardDo(w, r)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		h.Set("Allow", "GET, HEAD")
 		s.refuse(w, r, problem{http.StatusMethodNotAllowed, "http_request_denied", "only GET and HEAD are answered here"})

@@ -41,10 +41,10 @@ func commands() []command {
 		{"peers", "[-json]", "members of the group: who is here, who lent what", (*cli).peers},
 		{"group", "new [-trusted]|join CODE|leave|code|block KEY", "machines that lend each other their links", (*cli).group},
 		{"ca", "path|show|export [-der]", "the local certificate authority", (*cli).ca},
+		{"cache", "ls|stat|rm URL|purge|verify [-json]", "the disk cache", (*cli).cache},
 		{"config", "check [F]", "check a config file", (*cli).config},
 		{"version", "", "print the version", (*cli).version},
 		{"help", "", "print this", (*cli).help},
-		{"cache", "ls|stat|rm|purge|verify", "", later("cache", "the disk cache")},
 		{"setup", "PROGRAM [-undo]", "", later("setup", "settings of other programs; the first lines of dtpx serve say what to set")},
 		{"why", "URL", "", later("why", "explanations; /api/v1/downloads gives the reason of each download")},
 	}
@@ -146,6 +146,6 @@ func (c *cli) help([]string) error {
 			fmt.Fprintf(c.out, "  dtpx %-7s %-47s %s\n", cmd.name, cmd.args, cmd.does)
 		}
 	}
-	fmt.Fprint(c.out, "\ndtpx COMMAND -h lists a command's flags. Not in this version yet: cache, setup, why.\n")
+	fmt.Fprint(c.out, "\ndtpx COMMAND -h lists a command's flags. Not in this version yet: setup, why.\n")
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"dtpx/cache"
 	"dtpx/certs"
 	"dtpx/cluster"
 	"dtpx/cmd/dtpx/internal/config"
@@ -36,6 +37,7 @@ type node struct {
 	caNew      bool
 	out        *outbound
 	engine     *ranges.Engine
+	cache      *cache.Cache // nil: off
 	hosts      *ranges.Hosts
 	tunnelled  []proxy.Tunnelled // as last saved
 	router     *router
@@ -86,6 +88,9 @@ func newNode(cfg config.Config, addr net.Addr, log *slog.Logger) (*node, error) 
 
 // wire builds the chain client → proxy → router → engine → origin.
 func (n *node) wire(token string) error {
+	if err := n.openCache(); err != nil {
+		return err
+	}
 	if err := n.wireOutbound(); err != nil {
 		return err
 	}
@@ -121,7 +126,7 @@ func (n *node) wireOutbound() error {
 	}
 	n.out = out
 	n.guard = new(proxy.Guard)
-	n.router = newRouter(out, n.engine, n.guard)
+	n.router = newRouter(out, n.engine, n.cache, n.guard)
 	return nil
 }
 
@@ -175,6 +180,7 @@ func (n *node) save() {
 // close ends downloads that outlived the server and saves the state.
 func (n *node) close() {
 	n.engine.Close()
+	n.closeCache()
 	n.router.close()
 	if n.cluster != nil {
 		if err := n.cluster.Close(); err != nil {

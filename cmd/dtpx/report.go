@@ -48,20 +48,12 @@ func (n *node) status() status {
 		State: n.dir, Config: n.configFile,
 		CA:         caStatus{n.path("ca.pem"), n.ca.Fingerprint(), n.ca.Certificate().NotAfter},
 		Accelerate: n.cfg.Accelerate.Enabled, Intercept: n.cfg.Intercept.Enabled,
-		Tunnelled: n.server.Tunnelled(), Running: totals.Active, Group: group, Peers: peers, Totals: totals, Later: []string{"cache"},
+		Tunnelled: n.server.Tunnelled(), Running: totals.Active, Group: group, Peers: peers, Totals: totals, Later: []string{"cache.share", "setup", "why"},
 	}
 }
 
 // Downloads implements proxy.Node.
 func (n *node) Downloads() any { return n.engine.Downloads() }
-
-// Cache implements proxy.Node: there is none in this version.
-func (n *node) Cache() any {
-	return struct {
-		Enabled bool   `json:"enabled"`
-		Reason  string `json:"reason"`
-	}{false, "not in this version"}
-}
 
 // WriteMetrics implements proxy.Node.
 func (n *node) WriteMetrics(w io.Writer) {
@@ -91,6 +83,7 @@ func (n *node) WriteMetrics(w io.Writer) {
 		metric(c.name, "counter", c.help)
 		fmt.Fprintf(w, "%s %d\n", c.name, c.value)
 	}
+	n.writeCacheMetrics(w)
 	n.writeClusterMetrics(w)
 	metric("dtpx_start_time_seconds", "gauge", "When dtpx started, in seconds since 1970.")
 	fmt.Fprintf(w, "dtpx_start_time_seconds %d\n", n.started.Unix())

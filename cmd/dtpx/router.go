@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"dtpx/cache"
 	"dtpx/proxy"
 	ranges "dtpx/range"
 )
@@ -16,9 +17,9 @@ import (
 // may not dial it.
 type route struct {
 	base    *http.Transport
-	upgrade *http.Transport // HTTP/1.1 only: other protocols cannot be switched
-	engine  *ranges.Transport
-	dial    proxy.DialFunc // for tunnels
+	upgrade *http.Transport   // HTTP/1.1 only: other protocols cannot be switched
+	fetch   http.RoundTripper // the cache before the engine, or the engine alone
+	dial    proxy.DialFunc    // for tunnels
 }
 
 // router is the http.RoundTripper and dialler of the proxy: it chooses the
@@ -31,27 +32,28 @@ type router struct {
 
 const dialTimeout = 15 * time.Second
 
-func newRouter(o *outbound, e *ranges.Engine, g *proxy.Guard) *router {
+func newRouter(o *outbound, e *ranges.Engine, c *cache.Cache, g *proxy.Guard) *router {
 	plain := &net.Dialer{Timeout: dialTimeout}
 	guarded := &net.Dialer{Timeout: dialTimeout, Control: g.Control}
-	r := &router{guard: g, local: newRoute(o, e, "local", plain.DialContext), remote: newRoute(o, e, "remote", guarded.DialContext)}
+	r := &router{guard: g, local: newRoute(o, e, c, "local", plain.DialContext), remote: newRoute(o, e, c, "remote", guarded.DialContext)}
 	if o.upstream != nil { // the parent proxy is the owner's choice wherever it is
-		r.remote = newRoute(o, e, "remote", plain.DialContext)
+		r.remote = newRoute(o, e, c, "remote", plain.DialContext)
 		r.hop = o.hop
 	}
 	return r
 }
 
-func newRoute(o *outbound, e *ranges.Engine, realm string, dial proxy.DialFunc) *route {
+func newRoute(o *outbound, e *ranges.Engine, c *cache.Cache, realm string, dial proxy.DialFunc) *route {
 	base := o.transport(dial)
 	up := base.Clone()
 	up.ForceAttemptHTTP2 = false
 	up.Protocols = new(http.Protocols)
 	up.Protocols.SetHTTP1(true)
-	return &route{
-		base: base, upgrade: up, dial: o.tunnel(dial),
-		engine: &ranges.Transport{Base: base, Engine: e, Realm: realm},
+	r := &route{base: base, upgrade: up, dial: o.tunnel(dial), fetch: &ranges.Transport{Base: base, Engine: e, Realm: realm}}
+	if c != nil {
+		r.fetch = &cache.Transport{Cache: c, Next: r.fetch, Realm: realm}
 	}
+	return r
 }
 
 func (r *router) route(ctx context.Context) *route {
@@ -102,7 +104,7 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 	case bypass == "1":
 		return way.base.RoundTrip(req)
 	}
-	return way.engine.RoundTrip(req)
+	return way.fetch.RoundTrip(req)
 }
 
 // Dial opens a tunnel for the client of ctx.

@@ -26,6 +26,7 @@ var checks = map[string]func(s string) error{
 	"host":      optional(host),
 	"clock":     clock,
 	"node-key":  nodeKey,
+	"keys":      keyRule,
 }
 
 // check also knows choices: a|b|c.
@@ -107,6 +108,15 @@ func hostname(h string) error {
 		return fmt.Errorf("%q is no host name or address", h)
 	}
 	return nil
+}
+
+// keyRule is a host pattern and patterns of query parameters.
+func keyRule(s string) error {
+	words := strings.Fields(s)
+	if len(words) < 2 {
+		return fmt.Errorf("%q: write a host pattern and the query parameters that do not matter there, like \"*.example.org token expires\"", s)
+	}
+	return glob(words[0])
 }
 
 func path(s string) error {

@@ -84,12 +84,13 @@ func (l Lend) Clock() (hour, minute int) {
 	return hour, minute
 }
 
-// Cache is the disk cache. This version reads it and does nothing yet.
+// Cache is the disk cache. Share is read and does nothing yet.
 type Cache struct {
-	Enabled bool   `key:"enabled"`
-	Dir     string `key:"dir" is:"path"`
-	Size    Size   `key:"size" min:"16MiB" max:"1024TiB"`
-	Share   bool   `key:"share"`
+	Enabled bool     `key:"enabled"`
+	Dir     string   `key:"dir" is:"path"`
+	Size    Size     `key:"size" min:"16MiB" max:"1024TiB"`
+	Share   bool     `key:"share"`
+	Keys    []string `key:"keys" is:"keys"`
 }
 
 // Log is what is written to stderr.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"reflect"
-	"strings"
 )
 
 // Keys lists all keys with dots (accelerate.window), in proxy.yaml's order.
@@ -40,7 +39,7 @@ func same(a, b any) bool {
 func Later(cfg Config) []string {
 	var keys []string
 	for _, key := range Changed(Default(), cfg) {
-		if strings.HasPrefix(key, "cache.") {
+		if key == "cache.share" {
 			keys = append(keys, key)
 		}
 	}

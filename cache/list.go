@@ -1,0 +1,119 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"dtpx/cache/internal/disk"
+	"dtpx/cache/internal/rules"
+)
+
+// Item is one stored response, as people see it.
+type Item struct {
+	URL    string    `json:"url"` // without its query, which may be a secret
+	Status int       `json:"status"`
+	Size   int64     `json:"size"`   // of the whole
+	Held   int64     `json:"held"`   // of it, bytes that are there
+	Stored int64     `json:"stored"` // bytes on disk
+	State  string    `json:"state"`  // fresh, stale, or no-cache: asked about at each use
+	Used   time.Time `json:"used"`
+	Uses   int64     `json:"uses"`
+	Since  time.Time `json:"since"`
+	Type   string    `json:"type,omitempty"`
+}
+
+// Part is how much of it is there, 0 to 1.
+func (i Item) Part() float64 {
+	if i.Size == 0 {
+		return 1
+	}
+	return float64(i.Held) / float64(i.Size)
+}
+
+// List is what is on disk, what was used last first.
+func (c *Cache) List() []Item {
+	all := []Item{}
+	var ids []disk.ID
+	c.store.Entries(func(i disk.Info) bool {
+		ids = append(ids, i.ID)
+		return true
+	})
+	for _, id := range ids {
+		if e, ok := c.store.Get(id); ok {
+			if m, err := c.metas.of(e); err == nil {
+				all = append(all, c.item(e, m))
+			}
+			e.Release()
+		}
+	}
+	slices.SortFunc(all, func(a, b Item) int { return b.Used.Compare(a.Used) })
+	return all
+}
+
+func (c *Cache) item(e *disk.Entry, m *meta) Item {
+	i := e.Info()
+	it := Item{
+		URL: shown(m.Key), Status: m.Status, Size: e.Total(), Stored: i.Stored, Used: i.Used, Uses: i.Uses,
+		Since: m.Received, Type: m.Header.Get("Content-Type"), State: "fresh",
+	}
+	for _, r := range e.Held() {
+		it.Held += r.End - r.Start
+	}
+	s := m.stored()
+	switch f := s.Freshness(); {
+	case m.Invalid, f.Left(c.o.Now()) <= 0:
+		it.State = "stale"
+	case f.NoCache:
+		it.State = "no-cache"
+	}
+	return it
+}
+
+// shown is a key without what may be secret of it.
+func shown(key string) string {
+	key = strings.TrimPrefix(key, "signed ")
+	if at, _, ok := strings.Cut(key, "?"); ok {
+		return at + "?…"
+	}
+	return key
+}
+
+// Remove takes out what is stored of a URL and returns how many responses.
+func (c *Cache) Remove(rawURL string) (int, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return 0, errURL
+	}
+	k, err := rules.KeyOf(u, c.o.Keys)
+	if err != nil {
+		return 0, err
+	}
+	return c.forget(k), nil
+}
+
+// Purge takes out everything.
+func (c *Cache) Purge() int {
+	c.small.clear()
+	return c.store.Purge()
+}
+
+// Verified is what Verify has found.
+type Verified struct {
+	Entries int `json:"entries"`
+	Damaged int `json:"damaged"` // blocks, dropped
+}
+
+// Verify reads all that is stored and drops what is damaged.
+func (c *Cache) Verify(ctx context.Context) (v Verified, err error) {
+	err = c.store.Verify(ctx, func(_ disk.Info, bad int) {
+		v.Entries++
+		v.Damaged += bad
+	})
+	return v, err
+}
+
+var errURL = errors.New("that is no URL")
