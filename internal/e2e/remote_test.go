@@ -26,8 +26,8 @@ func TestUsers(t *testing.T) {
 	if r := n.shell(`curl -sS "$1"`, o.HTTPS+"/1KiB/x"); r.code != 56 || !strings.Contains(r.err, "407") {
 		t.Errorf("CONNECT without a password: exit status %d: %s", r.code, r.err)
 	}
-	b.dtpx("get", "-o", "got", o.HTTP+"/1KiB/x").ok(t) // the owner's own
-	b.dtpx("get", "-o", "got", o.HTTPS+"/1KiB/x").ok(t)
+	b.dtpx("get", "-o", "got", o.HTTP+"/1KiB/x-own").ok(t) // the owner's own, not cached
+	b.dtpx("get", "-o", "got", o.HTTPS+"/1KiB/x-own").ok(t)
 	if n := len(o.Log().For("/x")); n != 4 {
 		t.Errorf("the origin got %d requests", n)
 	}

@@ -208,7 +208,7 @@ func TestCommands(t *testing.T) {
 	b.dtpx("group", "nonsense").complains(t, 2, "nonsense")
 	b.dtpx("group", "join").complains(t, 2, "CODE")
 	b.dtpx("peers").complains(t, 1, "no node is running")
-	for _, later := range []string{"cache", "setup", "why"} {
+	for _, later := range []string{"setup", "why"} {
 		b.dtpx(later).complains(t, 1, later, "not in this version")
 	}
 	if names := b.names("."); names != "" {

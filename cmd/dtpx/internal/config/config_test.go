@@ -72,7 +72,7 @@ cluster:
   spend: fair
   borrow: false
   lend: {enabled: false, quota: 0, reset: "06:30", rate: 20Mbit/s, connections: 1, ports: [8443], allow: ["fd00::/8"]}
-cache: {enabled: false, dir: /cache, size: 1TiB, share: false}
+cache: {enabled: false, dir: /cache, size: 1TiB, share: false, keys: ["*.example.org token expires"]}
 log: {level: debug, format: json}
 `))
 	if err != nil {
