@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ type reader struct {
 	pos, end int64
 	runEnd   int64 // what is held from pos on
 	gap      *gap  // open, at pos
-	failed   int   // gaps in a row that broke off without a byte
+	handle   *disk.Handle
+	failed   int // gaps in a row that broke off without a byte
 	closed   bool
 }
 
@@ -171,6 +173,28 @@ func (r *reader) fetch() error {
 	return err
 }
 
+// NextFile returns a file that stands where r does, with n bytes of the body in
+// one piece: for sendfile. ok is false where they are to be read.
+func (r *reader) NextFile() (f *os.File, n int64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || r.o.entry == nil || r.gap != nil || r.pos >= r.end {
+		return nil, 0, false
+	}
+	if r.handle == nil {
+		r.handle = r.o.entry.Handle()
+	}
+	f, _, n, ok = r.handle.File(r.pos)
+	return f, min(n, r.end-r.pos), ok
+}
+
+// Sent says that n bytes of that file have been sent.
+func (r *reader) Sent(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pos += n
+}
+
 // Close implements io.Closer.
 func (r *reader) Close() error {
 	r.cancel() // a Read that waits comes back
@@ -182,6 +206,9 @@ func (r *reader) Close() error {
 	r.closed = true
 	if r.gap != nil {
 		r.gap.close()
+	}
+	if r.handle != nil {
+		r.handle.Close()
 	}
 	if r.o.entry != nil {
 		if r.pos < r.end {

@@ -60,6 +60,11 @@ func (w *responseWriter) ReadFrom(src io.Reader) (total int64, err error) {
 	buf := copyBuffers.Get().(*[copySize]byte)
 	defer copyBuffers.Put(buf)
 	for {
+		sent, err := w.sendFiles(src)
+		total += sent
+		if err != nil {
+			return total, err
+		}
 		n, err := src.Read(buf[:])
 		if n > 0 {
 			wrote, err := w.Write(buf[:n])
