@@ -39,5 +39,12 @@ func (v *visit) serveGap(o *object, s *rules.Stored, a rules.Answer, beside http
 		return resp
 	}
 	resp.Body = v.newReader(o, s, a.Range, gap)
-	return resp
+	if v.t.Watch == nil {
+		return resp
+	}
+	how := "hit"
+	if gap != nil || !a.Held {
+		how = "partial"
+	}
+	return v.t.Watch(v.in, resp, how)
 }

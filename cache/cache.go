@@ -143,4 +143,7 @@ type Transport struct {
 	Cache *Cache            // required
 	Next  http.RoundTripper // required
 	Realm string
+	// Watch, if set, is given each answer with a body from the cache, to be listed;
+	// how is hit or partial.
+	Watch func(req *http.Request, resp *http.Response, how string) *http.Response
 }

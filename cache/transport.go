@@ -288,7 +288,9 @@ func response(req *http.Request, status int, h http.Header, body io.ReadCloser, 
 func (v *visit) refreshLater() {
 	req, key := v.in, v.req.Key.ID
 	v.c.goOn("validate "+key, func(ctx context.Context) {
-		again := &visit{t: v.t, c: v.c, in: req.Clone(ctx)}
+		unseen := *v.t
+		unseen.Watch = nil
+		again := &visit{t: &unseen, c: v.c, in: req.Clone(ctx)}
 		if again.admit() != "" {
 			return
 		}

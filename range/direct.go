@@ -12,6 +12,7 @@ import (
 const (
 	KindDirect    = "direct"
 	KindInterface = "interface"
+	KindCache     = "cache"
 )
 
 // direct reaches the origin as the client's own request did.

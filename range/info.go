@@ -1,10 +1,7 @@
 package ranges
 
 import (
-	"io"
-	"net/http"
 	"net/url"
-	"sync"
 	"time"
 )
 
@@ -130,75 +127,5 @@ func (d *Download) info() Info {
 	case d.plan.Overdrawn():
 		i.Note = noteQuotas
 	}
-	return i
-}
-
-// watched is a response that is not accelerated; only its bytes are counted.
-type watched struct {
-	io.ReadCloser
-	e    *Engine
-	once sync.Once
-
-	mu   sync.Mutex
-	i    Info
-	done time.Time
-}
-
-// watch lists a large response that is passed on as it is.
-func (e *Engine) watch(req *http.Request, resp *http.Response, reason string) *http.Response {
-	w := &watched{ReadCloser: resp.Body, e: e, i: Info{
-		ID: newID(), URL: redact(req.URL), Client: clientOf(req.Context()).Name, Size: resp.ContentLength,
-		State: "running", Started: time.Now(), Cache: "bypass", Reason: reason, Sources: []SourceInfo{},
-	}}
-	if resp.ContentLength >= 0 {
-		w.list()
-		resp.Header.Set(DownloadField, w.i.ID)
-	}
-	resp.Body = w
-	return resp
-}
-
-func (w *watched) list() { w.once.Do(func() { w.e.remember(&entry{w: w}) }) }
-
-func (w *watched) Read(p []byte) (int, error) {
-	n, err := w.ReadCloser.Read(p)
-	w.mu.Lock()
-	w.i.Sent += int64(n)
-	large := w.i.Sent >= w.e.MinSize
-	switch {
-	case err == io.EOF:
-		w.finishLocked("done")
-	case err != nil:
-		w.i.Error = err.Error()
-		w.finishLocked("failed")
-	}
-	w.mu.Unlock()
-	if large {
-		w.list()
-	}
-	return n, err
-}
-
-func (w *watched) finishLocked(state string) {
-	if w.done.IsZero() {
-		w.done, w.i.State = time.Now(), state
-		w.e.stats.passed.Add(w.i.Sent)
-	}
-}
-
-func (w *watched) Close() error {
-	w.mu.Lock()
-	w.finishLocked("cancelled")
-	w.mu.Unlock()
-	return w.ReadCloser.Close()
-}
-
-func (w *watched) info() Info {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	i := w.i
-	i.Seconds = since(i.Started, w.done)
-	i.Rate = float64(i.Sent) / max(i.Seconds, 0.001)
-	i.Sources = []SourceInfo{{Kind: KindDirect, Bytes: i.Sent, Rate: i.Rate, Requests: 1, State: "alone"}}
 	return i
 }

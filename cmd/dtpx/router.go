@@ -51,7 +51,7 @@ func newRoute(o *outbound, e *ranges.Engine, c *cache.Cache, realm string, dial 
 	up.Protocols.SetHTTP1(true)
 	r := &route{base: base, upgrade: up, dial: o.tunnel(dial), fetch: &ranges.Transport{Base: base, Engine: e, Realm: realm}}
 	if c != nil {
-		r.fetch = &cache.Transport{Cache: c, Next: r.fetch, Realm: realm}
+		r.fetch = &cache.Transport{Cache: c, Next: r.fetch, Realm: realm, Watch: e.Cached}
 	}
 	return r
 }

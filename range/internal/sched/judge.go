@@ -17,8 +17,8 @@ type experiment struct {
 	peak    float64 // rate before they were
 	to      int     // lanes before they were
 	settled bool
-	waits   bool    // until the lanes there are have gathered speed
-	slow    bool    // each step is looked at for a second
+	waits   bool // until the lanes there are have gathered speed
+	slow    bool // each step is looked at for a second
 }
 
 const judgeTime = time.Second
