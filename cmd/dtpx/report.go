@@ -28,6 +28,7 @@ type status struct {
 	Group      string            `json:"group"` // "" = in none
 	Peers      int               `json:"peers"` // that are here
 	Totals     ranges.Stats      `json:"totals"`
+	Cache      cacheDoc          `json:"cache"`
 	Later      []string          `json:"not_in_this_version"`
 }
 
@@ -48,7 +49,7 @@ func (n *node) status() status {
 		State: n.dir, Config: n.configFile,
 		CA:         caStatus{n.path("ca.pem"), n.ca.Fingerprint(), n.ca.Certificate().NotAfter},
 		Accelerate: n.cfg.Accelerate.Enabled, Intercept: n.cfg.Intercept.Enabled,
-		Tunnelled: n.server.Tunnelled(), Running: totals.Active, Group: group, Peers: peers, Totals: totals, Later: []string{"cache.share", "setup", "why"},
+		Tunnelled: n.server.Tunnelled(), Running: totals.Active, Group: group, Peers: peers, Totals: totals, Cache: n.cacheDoc(), Later: []string{"cache.share", "setup", "why"},
 	}
 }
 

@@ -113,6 +113,12 @@ func (c *cli) printStatus(s status, note string, ds []ranges.Info) {
 	if note != "" {
 		fmt.Fprintln(c.out, note)
 	}
+	switch {
+	case s.Cache.Off != "":
+		fmt.Fprintf(c.out, "cache off: %s\n", s.Cache.Off)
+	case s.Cache.Enabled:
+		fmt.Fprintf(c.out, "cache %s of %s, %d hits saved %s (dtpx cache stat)\n", bytes(s.Cache.Bytes), bytes(s.Cache.Size), s.Cache.Hits, bytes(s.Cache.HitBytes))
+	}
 	for _, t := range s.Tunnelled {
 		fmt.Fprintf(c.out, "not intercepted: %s for %s (%s)\n", t.Host, t.Client, t.Reason)
 	}
@@ -132,7 +138,12 @@ func (c *cli) printStatus(s status, note string, ds []ranges.Info) {
 
 func (c *cli) printDownload(d ranges.Info) {
 	fmt.Fprintf(c.out, "\n%-9s %s\n          %s of %s, %.1f s, %s/s", d.State, d.URL, bytes(d.Sent), bytes(d.Size), d.Seconds, bytes(int64(d.Rate)))
-	if d.Reason != "" {
+	switch {
+	case d.Cache == "hit":
+		fmt.Fprint(c.out, " (from the cache)")
+	case d.Cache == "partial":
+		fmt.Fprint(c.out, " (in part from the cache)")
+	case d.Reason != "":
 		fmt.Fprintf(c.out, " (%s)", d.Reason)
 	}
 	for _, more := range []string{d.Note, d.Error} {

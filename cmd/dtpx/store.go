@@ -53,7 +53,9 @@ type cacheDoc struct {
 }
 
 // Cache implements proxy.Node.
-func (n *node) Cache() any {
+func (n *node) Cache() any { return n.cacheDoc() }
+
+func (n *node) cacheDoc() cacheDoc {
 	if n.cache == nil {
 		return cacheDoc{}
 	}
