@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"dtpx/cache/internal/disk"
 	"dtpx/cache/internal/rules"
@@ -52,7 +54,10 @@ func (m *meta) stored() rules.Stored {
 }
 
 func (m *meta) encode() ([]byte, error) {
-	b, err := json.Marshal(m)
+	n := *m
+	n.Key = widen(m.Key)
+	n.Header, n.Select = widened(m.Header), widened(m.Select)
+	b, err := json.Marshal(&n)
 	if err == nil && len(b) > disk.MaxMeta {
 		err = errors.New("header section too large to keep")
 	}
@@ -67,7 +72,64 @@ func decodeMeta(b []byte) (*meta, error) {
 	if m.Key == "" || m.Status < 200 || m.Status > 599 || m.Header == nil {
 		return nil, errors.New("record of an entry is incomplete")
 	}
+	key, ok := narrow(m.Key)
+	if m.Key = key; !ok || !narrowed(m.Header) || !narrowed(m.Select) {
+		return nil, errors.New("record of an entry has characters that are no bytes")
+	}
 	return m, nil
+}
+
+// widen makes each byte the character of its value, so that JSON, which is UTF-8,
+// keeps what need not be: keys and fields are bytes (RFC 9110 §5.5).
+func widen(s string) string {
+	if isASCII(s) {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		b.WriteRune(rune(s[i]))
+	}
+	return b.String()
+}
+
+// narrow takes widen back.
+func narrow(s string) (string, bool) {
+	if isASCII(s) {
+		return s, true
+	}
+	b := make([]byte, 0, len(s))
+	for _, r := range s {
+		if r > 0xff {
+			return "", false
+		}
+		b = append(b, byte(r))
+	}
+	return string(b), true
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
+func widened(h http.Header) http.Header {
+	h = h.Clone()
+	for _, lines := range h {
+		for i, l := range lines {
+			lines[i] = widen(l)
+		}
+	}
+	return h
+}
+
+func narrowed(h http.Header) (ok bool) {
+	for _, lines := range h {
+		for i, l := range lines {
+			if lines[i], ok = narrow(l); !ok {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // metas remembers what records say: reading one costs more than a small answer.

@@ -3,7 +3,6 @@ package cache
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
@@ -122,8 +121,6 @@ type answer struct {
 	body []byte
 	err  error
 }
-
-func (a answer) sum() [32]byte { return sha256.Sum256(a.body) }
 
 func (r *rig) request(ctx context.Context, method, path string, fields ...string) *http.Request {
 	req, err := http.NewRequestWithContext(ctx, method, r.origin.URL+path, nil)

@@ -33,6 +33,11 @@
 //   - Responses to POST are not stored (method-POST).
 //   - Accept-Language selects by equality only (vary-normalise-lang-select):
 //     RFC 9111 §4.1 lets q-values choose among what matches, not match.
+//   - Without Last-Modified the Date is what If-Modified-Since is compared with
+//     (RFC 9111 §4.3.2); conditional-lm-fresh-no-lm wants a 304 to one from
+//     before it.
+//   - A transfer coding that nobody knows (headers-store-Transfer-Encoding) never
+//     comes here: the length of such a body is not certain, and the proxy says 502.
 //
 // Where the suite asks only what a cache does: Age is ignored when it is no
 // number; "no-store" in a request keeps it from being answered here, too; a

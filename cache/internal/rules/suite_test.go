@@ -111,6 +111,7 @@ func TestDeviations(t *testing.T) {
 		{{method: "POST", resp: "Cache-Control: max-age=3600|Content-Location: /file"}, {want: "miss"}},
 		{{req: "Accept-Language: en, de", resp: "Cache-Control: max-age=5000|Vary: Accept-Language|Content-Language: de"},
 			{req: "Accept-Language: fr;q=0.5, de;q=1.0", want: "miss"}},
+		{{resp: "Cache-Control: max-age=100000|Date: @0"}, {wait: 3, req: "If-Modified-Since: @-3000", want: "hit", code: 200}},
 	} {
 		play(t, steps)
 	}

@@ -163,7 +163,7 @@ var suite = []struct {
 	{"conditional-etag-vary-headers", []step{{req: "Abc: 123", resp: `Expires: @1|ETag: "abcdef"|Date: @0|Vary: Abc`}, {wait: 3, req: "Abc: 123", want: "etag"}}},
 	{"conditional-lm-fresh", conditional("Last-Modified: @-3000", "If-Modified-Since: @-3000")},
 	{"conditional-lm-fresh-earlier", conditional("Last-Modified: @-3000", "If-Modified-Since: @-2000")},
-	{"conditional-lm-fresh-no-lm", conditional("", "If-Modified-Since: @10")},
+	{"conditional-lm-fresh-no-lm, but a later date", conditional("", "If-Modified-Since: @10")},
 	{"conditional-lm-fresh-rfc850", conditional("Last-Modified: Sat, 04 Oct 2025 12:00:00 GMT", "If-Modified-Since: Saturday, 04-Oct-25 12:00:00 GMT")},
 	{"conditional-lm-stale", []step{{resp: "Cache-Control: max-age=2|Date: @0|Last-Modified: @-3000"},
 		{wait: 3, req: "If-Modified-Since: @-3000", want: "lm", code: 304}}},

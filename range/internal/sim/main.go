@@ -46,6 +46,18 @@ func delayed(rtt time.Duration) func(*rand.Rand) []link {
 	}
 }
 
+// tcp are links of 4 MB/s far away whose connections gather speed: this machine's
+// own, and neighbours'.
+func tcp(rtt time.Duration, n int) func(*rand.Rand) []link {
+	return func(*rand.Rand) []link {
+		ls := []link{{rate: constant(4 * mb), lanes: 16, rtt: rtt, tcp: true, trips: 2}}
+		for len(ls) < n {
+			ls = append(ls, link{rate: constant(4 * mb), rtt: rtt, tcp: true, trips: 2})
+		}
+		return ls
+	}
+}
+
 // own16 are a hostel's links as they are: nothing keeps the own line from
 // having more connections.
 func own16(*rand.Rand) []link {
@@ -155,6 +167,9 @@ var scenarios = []scenario{
 	}},
 	{name: "peers 4x4, 40 ms", size: size, links: delayed(40 * time.Millisecond), known: true},
 	{name: "peers 4x4, 120 ms", size: size, links: delayed(120 * time.Millisecond), known: true},
+	{name: "TCP, one link alone, 120 ms", size: size / 4, links: tcp(120*time.Millisecond, 1)},
+	{name: "TCP, own line of 16 lanes, 3 peers, 40 ms", size: size, links: tcp(40*time.Millisecond, 4)},
+	{name: "TCP, own line of 16 lanes, 3 peers, 120 ms", size: size, links: tcp(120*time.Millisecond, 4)},
 	{name: "own line of 16 lanes, 3 peers", size: size, links: own16},
 	{name: "own line of 16 lanes, 3 peers, 64 MB", size: 64e6, links: own16, known: true},
 	{name: "peers 8/4/2/1", size: size, links: each(8, 4, 2, 1), known: true},

@@ -34,8 +34,10 @@ type link struct {
 	lanes   int // lanes the plan may use; 0 = 1
 	rtt     time.Duration
 	uplink  int                        // links with the same one share its rate; 0 = one of its own
+	trips   int                        // of tcp: round trips that a new connection costs
 	dial    bool                       // a new connection costs two more round trips (TCP, TLS)
 	dead    func(t time.Duration) bool // connections break and are refused
+	tcp     bool                       // connections gather speed, and lose it when idle; implies dial
 	quota   int64                      // bytes after which connections end and there are no more; 0 = no bound
 }
 
@@ -72,6 +74,7 @@ type flow struct {
 	headAt time.Duration
 	head   bool
 	credit float64
+	conn   *conn // where the link has TCP
 }
 
 type world struct {
@@ -87,13 +90,14 @@ type world struct {
 	rng    *rand.Rand
 	conns  map[int]int // most connections a link has had at once: warm ones
 	spent  map[int]int64
+	idle   map[int][]*conn
 	reads  func() // how the reader takes bytes
 }
 
 // run plays s with a window; limit bounds the simulated time.
 func run(s scenario, windowSize int64, seed uint64) result {
 	rng := rand.New(rand.NewPCG(seed, 7))
-	w := &world{links: s.links(rng), size: s.size, rng: rng, conns: map[int]int{0: 1}, spent: map[int]int64{}}
+	w := &world{links: s.links(rng), size: s.size, rng: rng, conns: map[int]int{0: 1}, spent: map[int]int64{}, idle: map[int][]*conn{}}
 	p := sched.Default(s.size, windowSize)
 	p.Jitter = rng.Float64
 	w.plan = sched.New(p, s.size, s.known)
@@ -124,6 +128,9 @@ func (w *world) begin() {
 		w.plan.AddSource(sched.SourceInfo{Lanes: max(1, l.lanes), RTT: l.rtt})
 	}
 	first := &flow{src: 0, wire: span.Range{Start: 0, End: w.size}, head: true}
+	if w.links[0].tcp {
+		w.take(first)
+	}
 	first.id = w.plan.Adopt(1, first.wire, w.links[0].rtt, 0)
 	w.flows = append(w.flows, first)
 }
@@ -190,7 +197,11 @@ func (w *world) do(a sched.Action) {
 		f := &flow{id: a.Req, src: int(a.Source) - 1, wire: a.Range, pos: a.Range.Start}
 		l := w.links[f.src]
 		f.headAt = w.now + max(l.rtt, dt)
-		if open := w.open(f.src); l.dial && open >= w.conns[f.src] {
+		if l.tcp {
+			if w.take(f) {
+				f.headAt += time.Duration(l.trips) * l.rtt
+			}
+		} else if open := w.open(f.src); l.dial && open >= w.conns[f.src] {
 			f.headAt += 2 * l.rtt
 			w.conns[f.src] = open + 1
 		}
@@ -264,6 +275,9 @@ func (w *world) deliver(i int) {
 			w.plan.Ended(f.id, sched.Overload, 0, false, w.now)
 		case !f.head && w.now >= f.headAt && l.rate(w.now) > 0:
 			f.head = true
+			if f.conn != nil {
+				f.conn.begins(w.now, l.rtt)
+			}
 			w.plan.Opened(f.id, w.now)
 		}
 	}
@@ -273,6 +287,11 @@ func (w *world) deliver(i int) {
 		return
 	}
 	share := l.rate(w.now) * dt.Seconds()
+	if l.tcp {
+		w.deliverTCP(i, share)
+		w.finish(i)
+		return
+	}
 	if !l.perConn {
 		for k, o := range w.links {
 			if k != i && o.uplink != 0 && o.uplink == l.uplink {
@@ -287,6 +306,22 @@ func (w *world) deliver(i int) {
 		}
 	}
 	w.finish(i)
+}
+
+// deliverTCP is the same for a link whose connections have windows.
+func (w *world) deliverTCP(i int, total float64) {
+	l := w.links[i]
+	var active []*flow
+	for _, f := range w.flows {
+		if f.src == i && f.head && w.plan.Want(f.id, w.now) > 0 {
+			active = append(active, f)
+		}
+	}
+	shares := w.shares(active, total, l.rtt)
+	for _, f := range active {
+		f.conn.got(shares[f], w.now, l.rtt, l.rate(w.now))
+		w.feed(f, shares[f])
+	}
 }
 
 func (w *world) feed(f *flow, share float64) {
@@ -317,6 +352,9 @@ func (w *world) finish(i int) {
 		if f.src == i && f.head && w.plan.Want(f.id, w.now) < 0 {
 			cut := f.pos < f.wire.End
 			w.remove(f, cut)
+			if !cut {
+				w.put(f)
+			}
 			w.plan.Ended(f.id, sched.Done, 0, cut, w.now)
 		}
 	}

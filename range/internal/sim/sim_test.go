@@ -67,9 +67,14 @@ var bounds = map[string]bound{
 	"own line silent at half time":             {[4]float64{1.04, 1.02, 1.02, 1.02}, time.Second, 0.002},
 	"peers 4x4, 40 ms":                         {ordinary(1.03), 0, 0.002},
 	// Four round trips until a peer's first byte, and then a trial: 0.6 s of 16.
-	"peers 4x4, 120 ms":             {ordinary(1.09), 300 * time.Millisecond, 0.012},
-	"one link 12 MB/s, 16 lanes":    {[4]float64{1.025, 1.015, 1.015, 1.015}, 0, 0.005},
-	"two links of 4 MB/s, 16 lanes": {ordinary(1.02), 0, 0.005},
+	"peers 4x4, 120 ms": {ordinary(1.09), 300 * time.Millisecond, 0.012},
+	// A connection that is alone gathers speed for 0.7 s of 16.
+	"TCP, one link alone, 120 ms":               {ordinary(1.05), time.Second, 0.02},
+	"TCP, own line of 16 lanes, 3 peers, 40 ms": {ordinary(1.03), 0, 0.003},
+	// With all of theirs gathering speed at once, and the peers' first a trial.
+	"TCP, own line of 16 lanes, 3 peers, 120 ms": {[4]float64{1.11, 1.095, 1.085, 1.085}, 150 * time.Millisecond, 0.006},
+	"one link 12 MB/s, 16 lanes":                 {[4]float64{1.025, 1.015, 1.015, 1.015}, 0, 0.005},
+	"two links of 4 MB/s, 16 lanes":              {ordinary(1.02), 0, 0.005},
 }
 
 func TestScenarios(t *testing.T) {
