@@ -63,6 +63,7 @@ type Cache struct {
 	lives  lives
 	stats  counters
 	flying flights
+	lan    *lan // nil: no neighbours
 
 	ctx    context.Context // of what goes on without a client
 	cancel context.CancelFunc

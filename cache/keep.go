@@ -80,9 +80,13 @@ func (k *keeper) open(resp *http.Response, r ranges.Range, total int64) bool {
 	} else if k.entry = k.newEntry(answer, total); k.entry == nil {
 		return false
 	}
-	k.fill = k.entry.Fill()
-	k.live = k.v.c.lives.begin(k.entry.ID(), r)
+	k.fillFrom(k.entry, r)
 	return true
+}
+
+// fillFrom begins to fill e, which is k's from now on, with r.
+func (k *keeper) fillFrom(e *disk.Entry, r ranges.Range) {
+	k.entry, k.fill, k.live = e, e.Fill(), k.v.c.lives.begin(e.ID(), r)
 }
 
 // continues reports that answer is of the version that is being completed.

@@ -16,6 +16,7 @@ type object struct {
 	meta  *meta
 	entry *disk.Entry // nil: it is in memory only
 	body  []byte      // of one in memory
+	lan   []source    // neighbours that hold the same version
 }
 
 // inMemory finds what is stored for a key without asking the disk.
@@ -82,11 +83,28 @@ func (o *object) stored(realm string) *rules.Stored {
 		s.Held = []ranges.Range{{Start: 0, End: s.Total}}
 		return &s
 	}
-	for _, r := range o.entry.Held() {
-		s.Held = append(s.Held, ranges.Range{Start: r.Start, End: r.End})
-	}
-	s.Complete = o.entry.Complete()
+	s.Held = o.held()
+	s.Complete = o.entry.Complete() || holds(s.Held, 0) == s.Total
 	return &s
+}
+
+// held is what can be had without the origin: what is here, and what neighbours
+// hold. o is on disk.
+func (o *object) held() []ranges.Range {
+	here := heldOf(o.entry)
+	if len(o.lan) == 0 {
+		return here
+	}
+	var all ranges.Set
+	for _, r := range here {
+		all.Add(r)
+	}
+	for _, n := range o.lan {
+		for _, r := range n.held {
+			all.Add(r)
+		}
+	}
+	return all.Ranges()
 }
 
 func storedOf(all []*object, realm string) (ss []*rules.Stored) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type reader struct {
 	pos, end int64
 	runEnd   int64 // what is held from pos on
 	gap      *gap  // open, at pos
+	later    *gap  // open, farther on
 	handle   *disk.Handle
 	failed   int // gaps in a row that broke off without a byte
 	closed   bool
@@ -39,6 +41,7 @@ type gap struct {
 	at     int64
 	end    int64
 	cancel context.CancelFunc
+	lent   string // entry of a neighbour; "": from the origin
 }
 
 func (g *gap) close() {
@@ -58,7 +61,7 @@ func (v *visit) newReader(o *object, s *rules.Stored, r ranges.Range, g *gap) *r
 	if own.entry != nil {
 		own.entry.Acquire().Use()
 	}
-	body := &reader{v: v, o: &own, s: s, pos: r.Start, end: r.End, gap: g}
+	body := &reader{v: v, o: &own, s: s, pos: r.Start, end: r.End, later: g}
 	body.ctx, body.cancel = context.WithCancel(v.in.Context())
 	if g != nil {
 		context.AfterFunc(body.ctx, g.cancel)
@@ -87,6 +90,9 @@ func (r *reader) Read(p []byte) (int, error) {
 func (r *reader) some(p []byte) (int, error) {
 	if r.o.entry == nil {
 		return copy(p, r.o.body[r.pos:]), nil
+	}
+	if r.gap == nil && r.later != nil && r.later.at <= r.pos {
+		r.gap, r.later = r.later, nil
 	}
 	if r.gap != nil && r.gap.at == r.pos {
 		return r.fromGap(p)
@@ -145,6 +151,12 @@ func (r *reader) fromGap(p []byte) (int, error) {
 		return n, nil
 	}
 	whole := r.gap.at == r.gap.end
+	if lent := r.gap.lent; lent != "" && !whole { // others, then the origin
+		r.o.lan = slices.DeleteFunc(slices.Clone(r.o.lan), func(s source) bool { return s.id == lent })
+		r.gap.close()
+		r.gap = nil
+		return n, nil
+	}
 	r.gap.close()
 	r.gap = nil
 	if !whole {
@@ -160,11 +172,19 @@ func (r *reader) fromGap(p []byte) (int, error) {
 
 // fetch asks the origin for what is missing at pos.
 func (r *reader) fetch() error {
-	if r.gap != nil { // elsewhere
+	if r.gap != nil { // it stands where the reader has been
 		r.gap.close()
 		r.gap = nil
 	}
-	g, resp, err := r.v.openGap(r.ctx, r.o, r.s, r.pos, r.end)
+	end := r.end
+	if r.later != nil {
+		end = min(end, r.later.at)
+	}
+	if g := r.v.lend(r.ctx, r.o, r.pos, end); g != nil {
+		r.gap = g
+		return nil
+	}
+	g, resp, err := r.v.openGap(r.ctx, r.o, r.s, r.pos, end)
 	if g == nil && resp != nil { // too late to begin anew
 		resp.Body.Close()
 		r.o.invalidate()
@@ -204,8 +224,10 @@ func (r *reader) Close() error {
 		return nil
 	}
 	r.closed = true
-	if r.gap != nil {
-		r.gap.close()
+	for _, g := range []*gap{r.gap, r.later} {
+		if g != nil {
+			g.close()
+		}
 	}
 	if r.handle != nil {
 		r.handle.Close()
@@ -229,9 +251,9 @@ func firstMissing(e *disk.Entry, off int64) int64 {
 	return off
 }
 
-// gapEnd is where what is missing at off ends, at most at end.
-func gapEnd(e *disk.Entry, off, end int64) int64 {
-	for _, r := range e.Held() {
+// gapEnd is where what is missing of held at off ends, at most at end.
+func gapEnd(held []ranges.Range, off, end int64) int64 {
+	for _, r := range held {
 		if r.Start > off {
 			return min(end, r.Start)
 		}
@@ -244,7 +266,7 @@ var errChanged = errors.New("the resource has changed since the part that is cac
 // openGap asks the origin for the bytes of o that are missing at off. It returns
 // the answer if that is not of the same version.
 func (v *visit) openGap(ctx context.Context, o *object, s *rules.Stored, off, end int64) (*gap, *http.Response, error) {
-	missing := ranges.Range{Start: off, End: gapEnd(o.entry, off, end)}
+	missing := ranges.Range{Start: off, End: gapEnd(o.held(), off, end)}
 	h, ok := rules.Completion(v.req, s, missing)
 	if !ok {
 		return nil, nil, errors.New("a part of the cached answer is lost, and it has no strong validator to fetch that by")
@@ -298,7 +320,7 @@ func (v *visit) complete(o *object, s *rules.Stored, a rules.Answer) (resp *http
 	if _, strong := s.Version(); o.entry == nil || !strong {
 		return nil, nil, false
 	}
-	off := firstMissing(o.entry, a.Range.Start)
+	off := holds(o.held(), a.Range.Start)
 	if off >= a.Range.End {
 		return nil, nil, false // it has come meanwhile
 	}

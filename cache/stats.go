@@ -10,7 +10,7 @@ import (
 )
 
 type counters struct {
-	hits, hitBytes, validated, completed, missed, bypassed atomic.Int64
+	hits, hitBytes, validated, completed, missed, bypassed, borrowed, given atomic.Int64
 }
 
 // hit counts an answer that cost the origin nothing.
@@ -37,6 +37,8 @@ type Stats struct {
 	Validated int64      `json:"validated"`     // answers that the origin only confirmed
 	Completed int64      `json:"completed"`     // parts fetched of what was there in part
 	Misses    int64      `json:"misses"`        // answers of the origin
+	Borrowed  int64      `json:"borrowed"`      // bytes asked of neighbours
+	Given     int64      `json:"given"`         // bytes given to neighbours
 	Bypassed  int64      `json:"bypassed"`      // requests that the cache took no part in
 	Saved     int64      `json:"saved"`         // bytes of disk by compression
 	Evicted   int64      `json:"evicted"`       // entries
@@ -56,6 +58,7 @@ func (c *Cache) Stats() Stats {
 		Dir: c.o.Dir, Size: d.Size, Bytes: d.Bytes, Entries: d.Entries, Memory: mem, MemoryCount: n,
 		Hits: c.stats.hits.Load(), HitBytes: c.stats.hitBytes.Load(), Validated: c.stats.validated.Load(),
 		Completed: c.stats.completed.Load(), Misses: c.stats.missed.Load(), Bypassed: c.stats.bypassed.Load(),
+		Borrowed: c.stats.borrowed.Load(), Given: c.stats.given.Load(),
 		Saved: d.Saved, Evicted: d.Evicted, Dropped: d.Dropped + d.Refused, Damaged: d.Damaged, Off: d.Off, DiskWritten: d.Written,
 	}
 	if d.Off != "" {

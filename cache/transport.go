@@ -40,6 +40,9 @@ func (t *Transport) RoundTrip(in *http.Request) (*http.Response, error) {
 		case f != nil && f.wait(v): // another client was fetching just that
 			v.find()
 		}
+		if v.d.Verdict == rules.Miss {
+			v.borrow()
+		}
 	}
 	resp, err := v.answer()
 	v.flight.end()
@@ -117,16 +120,26 @@ func (v *visit) answer() (*http.Response, error) {
 			break
 		}
 		if !a.Held && !v.follows(o, a) {
-			return v.validate(o, s, a)
+			return v.validate(v.withNeighbours())
 		}
 		if v.d.Verdict == rules.ServeStale {
 			v.refreshLater()
 		}
 		return v.serve(o, s, a, nil, v.status("")), nil
 	case rules.Validate:
-		return v.validate(v.chosen())
+		return v.validate(v.withNeighbours())
 	}
 	return v.forward(v.in, nil)
+}
+
+// withNeighbours is chosen, after what is missing was looked for on the LAN.
+func (v *visit) withNeighbours() (*object, *rules.Stored, rules.Answer) {
+	o, s, a := v.chosen()
+	if a.Held || o.lan != nil {
+		return o, s, a
+	}
+	v.borrow()
+	return v.chosen()
 }
 
 // chosen is the stored response that the decision is about, as it is now: while
@@ -203,7 +216,7 @@ func (v *visit) standIn(o *object, resp *http.Response, err error) *http.Respons
 	if err == nil {
 		status = resp.StatusCode
 	}
-	if o == nil || err == nil && status < 500 || v.in.Context().Err() != nil {
+	if o == nil || o.meta.Invalid || err == nil && status < 500 || v.in.Context().Err() != nil {
 		return nil
 	}
 	s := o.stored(v.t.Realm)
@@ -250,6 +263,9 @@ func (v *visit) notModified(resp *http.Response, k *keeper) (*http.Response, err
 		cs.Fwd = v.d.Fwd
 	}
 	cs.FwdStatus = http.StatusNotModified
+	if last.lan != nil {
+		cs.Detail = "neighbour"
+	}
 	v.c.stats.validated.Add(1)
 	return v.serve(last, s, rules.Evaluate(v.req, s), rules.Personal(answer.Header), cs), nil
 }

@@ -109,7 +109,7 @@ func (r *refused) Error() string { return fmt.Sprintf("peer answered %d (%s)", r
 
 // connect asks the peer for a tunnel to hostport.
 func (p *peer) connect(ctx context.Context, hostport string) (net.Conn, error) {
-	stream, err := p.reach(ctx)
+	stream, err := p.reach(ctx, group.Relay)
 	if err != nil {
 		p.fail(err, unwellTime)
 		return nil, &ranges.Unavailable{After: unwellTime, Reason: "peer not reached: " + err.Error()}
@@ -133,13 +133,13 @@ func (p *peer) connect(ctx context.Context, hostport string) (net.Conn, error) {
 }
 
 // reach opens a stream to the peer by the address that answers first, in turn.
-func (p *peer) reach(ctx context.Context) (*port.Conn, error) {
+func (p *peer) reach(ctx context.Context, kind string) (*port.Conn, error) {
 	addrs := p.addresses()
 	err := errors.New("no address")
 	for _, at := range addrs {
 		var stream *port.Conn
 		one, cancel := context.WithTimeout(ctx, reachTime)
-		stream, err = p.s.port.Dial(one, at, &p.id, group.Relay)
+		stream, err = p.s.port.Dial(one, at, &p.id, kind)
 		cancel()
 		if err == nil {
 			p.prefer(at)

@@ -11,6 +11,7 @@
 //	group.go           making, joining, leaving a group (group.json)
 //	session.go         all of it while this node is in one group
 //	peer.go, borrow.go a member, and the way to an origin through it
+//	share.go           streams between caches
 //	spend.go           who pays how much, who is served last
 //	info.go            what people and scripts see
 //
@@ -50,7 +51,8 @@ type Options struct {
 	Join       []string // host:port of members
 	Advertise  string   // address, with or without port, told to others
 
-	Trust       bool // trust members although the group was not made as a trusted one
+	Trust       bool     // trust members although the group was not made as a trusted one
+	TrustNodes  []string // or those with these keys, or beginnings of keys
 	Borrow      bool
 	Credentials func(host string) bool // whose requests with cookies may go through relays; nil is none
 	Cap         int64                  // own allowance per day in bytes; 0 is none
@@ -62,6 +64,11 @@ type Options struct {
 	// Own tells what this node's downloads have cost its own link since the
 	// start, in bytes, and how much they take now, in bytes per second.
 	Own func() (total int64, rate float64)
+
+	// Share answers members that ask for what is cached here; nil shares nothing.
+	Share http.Handler
+	// ShareVersion is that of the summary that Share gives out; 0 is nothing.
+	ShareVersion func() uint64
 
 	Now func() time.Time
 	Log *slog.Logger

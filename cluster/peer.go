@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ type peer struct {
 	s      *session
 	id     group.NodeID
 	source ranges.Source // nil: Options.Base is
+	cache  *http.Transport
 
 	mu       sync.Mutex
 	addrs    []netip.AddrPort // where it says it is, best first
@@ -80,6 +82,7 @@ func (s *session) evictLocked() bool {
 
 func (s *session) newPeer(m gossip.Member) *peer {
 	p := &peer{s: s, id: m.ID}
+	p.cache = p.cacheTransport()
 	if s.c.o.Base != nil {
 		p.source = ranges.NewDialer(s.c.o.Base, ranges.KindPeer, label(m), p.dial)
 	}

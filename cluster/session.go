@@ -30,6 +30,7 @@ type session struct {
 
 	port  *port.Port
 	relay *relay.Server // nil: does not lend
+	share *sharing      // nil: shares nothing
 	pool  *gossip.Pool
 	mdns  *discover.Service // nil: switched off
 	wire  *wire
@@ -88,6 +89,11 @@ func (s *session) open(keys *group.Keys) error {
 	if o.Lend.Enabled {
 		s.relay = s.newRelay()
 		kinds = append(kinds, group.Relay)
+	}
+	if o.Share != nil {
+		s.share = newSharing(o.Share)
+		s.wg.Go(s.share.run)
+		kinds = append(kinds, group.Cache)
 	}
 	s.port, err = port.Open(port.Options{
 		Number: number, Host: host, Interfaces: o.Interfaces, Member: s.member, Kinds: kinds,
@@ -154,6 +160,9 @@ func (s *session) close() {
 	if s.relay != nil {
 		s.relay.Close()
 	}
+	if s.share != nil {
+		s.share.stop()
+	}
 	if s.port != nil {
 		s.port.Close()
 	}
@@ -171,6 +180,13 @@ func (s *session) handle(ctx context.Context, c *port.Conn) {
 			return
 		}
 		_ = s.relay.ServeConn(ctx, c, keyOf(c.Peer)) // logged there
+	case group.Cache:
+		if s.share == nil || !s.share.enter() {
+			c.Close()
+			return
+		}
+		defer s.share.leave()
+		s.share.serve(ctx, c)
 	default:
 		c.Close()
 	}

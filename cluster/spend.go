@@ -214,6 +214,9 @@ func (m *ownMeter) nets(now time.Time) []netip.Prefix {
 func (s *session) meta() gossip.Meta {
 	l := s.c.o.Lend
 	m := gossip.Meta{Name: s.c.name(), Lends: l.Enabled, Rate: l.Rate, Left: -1}
+	if s.c.o.ShareVersion != nil {
+		m.Digest = s.c.o.ShareVersion()
+	}
 	if l.Quota > 0 {
 		m.Quota, m.Left = l.Quota, s.c.ledger.Left()
 		if m.Left < relay.Least { // no tunnel comes about with that
@@ -237,7 +240,7 @@ func (s *session) tell() {
 	s.mu.Lock()
 	was := s.told
 	diff, step := max(was.Left-now.Left, now.Left-was.Left), min(tellStep, max(1, now.Quota/16))
-	due := diff > step || (was.Left == 0) != (now.Left == 0) || was.Name != now.Name
+	due := diff > step || (was.Left == 0) != (now.Left == 0) || was.Name != now.Name || was.Digest != now.Digest
 	ago := at.Sub(s.toldAt).Abs()
 	due = due && ago > tellEvery || diff > 0 && ago > tellLate
 	if due {
