@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -50,7 +51,10 @@ type Options struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 
-	store disk.Options // the tests' word on the store
+	store disk.Options  // the tests' word on the store
+	learn time.Duration // and on how often neighbours are asked; 2 s
+	// and on which addresses are public
+	public func(netip.Addr) bool
 }
 
 // Cache is a directory of responses. It is safe for concurrent use.
@@ -71,6 +75,7 @@ type Cache struct {
 
 	mu     sync.Mutex // guards what follows
 	closed bool
+	offer  *Offer
 	behind map[string]bool // what goes on without a client, by name
 }
 
@@ -84,6 +89,12 @@ func Open(o Options) (*Cache, error) {
 	}
 	if o.Memory <= 0 {
 		o.Memory = 32 << 20
+	}
+	if o.public == nil {
+		o.public = isPublic
+	}
+	if o.learn <= 0 {
+		o.learn = learnEvery
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

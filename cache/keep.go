@@ -33,7 +33,8 @@ func (v *visit) newKeeper() *keeper { return &keeper{v: v} }
 // send sends req; what the transport makes a download of comes to engine.
 func (k *keeper) send(req *http.Request) (*http.Response, error) {
 	k.requested = k.v.c.o.Now()
-	resp, err := k.v.t.Next.RoundTrip(req.WithContext(ranges.WithKeeper(req.Context(), k.engine)))
+	ctx := k.v.watchReach(ranges.WithKeeper(req.Context(), k.engine))
+	resp, err := k.v.t.Next.RoundTrip(req.WithContext(ctx))
 	k.received = k.v.c.o.Now()
 	return resp, err
 }
@@ -104,6 +105,7 @@ func (k *keeper) newEntry(answer rules.Response, total int64) *disk.Entry {
 		return nil
 	}
 	m := newMeta(k.v.req.Key, rules.Keep(k.v.req, answer), k.v.t.Realm)
+	k.v.public(m)
 	raw, err := m.encode()
 	if err != nil {
 		return nil
@@ -159,6 +161,7 @@ func (k *keeper) keep(resp *http.Response) *http.Response {
 	default:
 		body.small = new(bytes.Buffer)
 		body.meta = newMeta(v.req.Key, rules.Keep(v.req, k.response(resp)), v.t.Realm)
+		v.public(body.meta)
 		if known { // it comes in a moment: who waits gets it whole
 			body.flight, v.flight = v.flight, nil
 		}

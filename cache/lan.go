@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -40,6 +41,17 @@ type known struct {
 	sum     *summary
 }
 
+// versions are the summaries that are known.
+func (l *lan) versions() map[string]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := map[string]string{}
+	for name, k := range l.seen {
+		m[name] = strconv.FormatUint(k.version, 16)
+	}
+	return m
+}
+
 // Bounds of what a neighbour may make us do.
 const (
 	askTime    = 700 * time.Millisecond // for a question on the LAN
@@ -52,6 +64,35 @@ const (
 // called before the first request.
 func (c *Cache) Ask(list func() []Neighbour) {
 	c.lan = &lan{c: c, list: list, seen: map[string]known{}}
+	c.tasks.Go(c.lan.run)
+}
+
+// learnEvery is how soon a neighbour's new summary is asked for.
+const learnEvery = 2 * time.Second
+
+// run keeps the summaries up to date until the cache is closed.
+func (l *lan) run() {
+	tick := time.NewTicker(l.c.o.learn)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.c.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, n := range l.list() {
+			if n.Trusted && l.version(n.Name) != n.Version {
+				l.learn(n)
+			}
+		}
+	}
+}
+
+// version is that of the summary of a neighbour which is known; 0 for none.
+func (l *lan) version(name string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen[name].version
 }
 
 // source is an entry of a neighbour.
@@ -70,9 +111,6 @@ func (l *lan) candidates(k disk.Key) (all []Neighbour, tags []tag) {
 		l.mu.Lock()
 		s := l.seen[n.Name]
 		l.mu.Unlock()
-		if s.version != n.Version {
-			l.learn(n)
-		}
 		if s.sum == nil {
 			continue
 		}
@@ -218,7 +256,7 @@ func same(m *meta, total int64, o offered) bool {
 // adopt enters what neighbours hold as an object that must be validated.
 func (v *visit) adopt(m *meta, total int64, sources []source) {
 	n := *m
-	n.Realms, n.Invalid, n.Signed = []string{v.t.Realm}, true, false
+	n.Realms, n.Invalid, n.Signed, n.Public = []string{v.t.Realm}, true, false, false
 	for _, o := range v.have { // a part of it is here already
 		if o.entry != nil && o.total() == total && same(o.meta, total, offered{Total: total, Meta: m}) {
 			o.lan = sources

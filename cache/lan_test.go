@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,10 +76,7 @@ func (b *rig) knows(l *lender) {
 	l.later(time.Minute) // a new summary may be made
 	b.later(time.Minute)
 	waitFor(b.t, func() bool {
-		b.cache.lan.candidates(disk.Key{})
-		b.cache.lan.mu.Lock()
-		defer b.cache.lan.mu.Unlock()
-		return b.cache.lan.seen["a"].version == l.offer.Version()
+		return b.cache.lan.version("a") == l.offer.Version()
 	})
 }
 
@@ -144,6 +142,38 @@ func TestNoTrust(t *testing.T) {
 	l.cost(1, 3<<20)
 	if n := l.asked.Load(); n > 0 {
 		t.Errorf("it was asked %d times", n)
+	}
+}
+
+// TestPrivateOrigin: what came from a machine of this house or company is not
+// offered, whatever it is called.
+func TestPrivateOrigin(t *testing.T) {
+	for _, size := range []int{100 << 10, 9 << 20} {
+		body := content(size, 1)
+		r := newRig(t, file(body, `"v1"`, "Cache-Control", fresh))
+		r.close()
+		r.public = isPublic
+		r.open()
+		r.want(r.get("/f"), 200, body)
+		l, b := lend(t, r, true)
+		b.knows(l)
+		l.free()
+		b.want(b.get("/f"), 200, body)
+		if n := b.cache.Stats().Borrowed; n > 0 {
+			t.Errorf("%d bytes were given", n)
+		}
+	}
+}
+
+func TestIsPublic(t *testing.T) {
+	for a, want := range map[string]bool{
+		"45.1.0.1": true, "2001:470::1": true, "127.0.0.1": false, "10.1.2.3": false, "192.168.1.1": false, "172.16.0.1": false,
+		"100.64.0.1": false, "169.254.169.254": false, "0.0.0.0": false, "0.1.2.3": false, "224.0.0.1": false, "255.255.255.255": false,
+		"::1": false, "fe80::1": false, "fd00::1": false, "ff02::1": false, "64:ff9b::a00:1": false, "2002:a00:1::": false, "198.18.0.1": false,
+	} {
+		if got := isPublic(netip.MustParseAddr(a)); got != want {
+			t.Errorf("%s: %v", a, got)
+		}
 	}
 }
 

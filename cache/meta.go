@@ -25,6 +25,7 @@ type meta struct {
 	Realms    []string    `json:"realms"`
 	Invalid   bool        `json:"invalid,omitempty"`
 	Signed    bool        `json:"signed,omitempty"`
+	Public    bool        `json:"public,omitempty"` // its origin has a public address
 }
 
 func newMeta(key rules.Key, s rules.Stored, realm string) *meta {
@@ -37,6 +38,7 @@ func newMeta(key rules.Key, s rules.Stored, realm string) *meta {
 // with is m after its response has been refreshed as s, on behalf of a realm.
 func (m *meta) with(s *rules.Stored, realm string) *meta {
 	n := newMeta(rules.Key{ID: m.Key, Signed: m.Signed}, *s, realm)
+	n.Public = m.Public
 	for _, r := range m.Realms {
 		if !slices.Contains(n.Realms, r) {
 			n.Realms = append(n.Realms, r)

@@ -21,7 +21,8 @@ import (
 //	GET /entries/TAG  what is here of a key: a list of offered
 //	GET /data/ID      bytes of an entry, by Range, that are held
 //
-// Only what a shared cache may give to anybody is in the store at all. Who may ask
+// Only what a shared cache may give to anybody is in the store at all, and of that
+// only what came from a public address is offered. Who may ask
 // is for the caller to see to.
 type Offer struct {
 	c *Cache
@@ -42,8 +43,15 @@ const (
 	offerEvery = 5 * time.Second
 )
 
-// Offer makes the answering side. There is one for each Cache.
-func (c *Cache) Offer() *Offer { return &Offer{c: c} }
+// Offer is the answering side.
+func (c *Cache) Offer() *Offer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.offer == nil {
+		c.offer = &Offer{c: c}
+	}
+	return c.offer
+}
 
 // Version is that of the summary; 0 while there is nothing. It makes a new one if
 // what is stored has changed.
@@ -123,7 +131,7 @@ func (o *Offer) serveEntries(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []offered{}
 	for _, e := range o.c.store.Lookup(k) {
-		if m, err := o.c.metas.of(e); err == nil && !m.Signed && e.Total() >= offerMin && keyOf(m.Key) == k {
+		if m, err := o.c.metas.of(e); err == nil && !m.Signed && m.Public && e.Total() >= offerMin && keyOf(m.Key) == k {
 			list = append(list, offered{ID: e.ID().String(), Total: e.Total(), Held: heldOf(e), Meta: m})
 		}
 		e.Release()

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,8 @@ type rig struct {
 	mu      sync.Mutex
 	clock   time.Time
 	handler http.HandlerFunc
+
+	public func(netip.Addr) bool // nil: all are
 
 	requests atomic.Int64
 	body     atomic.Int64 // bytes that handlers have written
@@ -66,7 +69,10 @@ func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 func (r *rig) open() {
 	r.t.Helper()
-	c, err := Open(Options{Dir: r.dir, Now: r.now, Log: slog.New(slog.DiscardHandler)})
+	if r.public == nil {
+		r.public = func(netip.Addr) bool { return true }
+	}
+	c, err := Open(Options{Dir: r.dir, learn: 5 * time.Millisecond, public: r.public, Now: r.now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		r.t.Fatal(err)
 	}

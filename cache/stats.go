@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -32,20 +33,22 @@ type Stats struct {
 	Memory      int64 `json:"memory"`       // bytes of small answers in memory now
 	MemoryCount int   `json:"memory_count"` // of how many URLs
 
-	Hits      int64      `json:"hits"`          // answers without asking the origin
-	HitBytes  int64      `json:"hit_bytes"`     // bytes of their bodies
-	Validated int64      `json:"validated"`     // answers that the origin only confirmed
-	Completed int64      `json:"completed"`     // parts fetched of what was there in part
-	Misses    int64      `json:"misses"`        // answers of the origin
-	Borrowed  int64      `json:"borrowed"`      // bytes asked of neighbours
-	Given     int64      `json:"given"`         // bytes given to neighbours
-	Bypassed  int64      `json:"bypassed"`      // requests that the cache took no part in
-	Saved     int64      `json:"saved"`         // bytes of disk by compression
-	Evicted   int64      `json:"evicted"`       // entries
-	Dropped   int64      `json:"dropped"`       // blocks not kept: the disk was slow or full
-	Damaged   int64      `json:"damaged"`       // blocks that were not what was written
-	Off       string     `json:"off,omitempty"` // why nothing is kept on disk now
-	OffSince  *time.Time `json:"off_since,omitempty"`
+	Hits       int64             `json:"hits"`                 // answers without asking the origin
+	HitBytes   int64             `json:"hit_bytes"`            // bytes of their bodies
+	Validated  int64             `json:"validated"`            // answers that the origin only confirmed
+	Completed  int64             `json:"completed"`            // parts fetched of what was there in part
+	Misses     int64             `json:"misses"`               // answers of the origin
+	Summary    string            `json:"summary,omitempty"`    // version of what is offered to neighbours
+	Neighbours map[string]string `json:"neighbours,omitempty"` // versions of theirs that are known, by name
+	Borrowed   int64             `json:"borrowed"`             // bytes asked of neighbours
+	Given      int64             `json:"given"`                // bytes given to neighbours
+	Bypassed   int64             `json:"bypassed"`             // requests that the cache took no part in
+	Saved      int64             `json:"saved"`                // bytes of disk by compression
+	Evicted    int64             `json:"evicted"`              // entries
+	Dropped    int64             `json:"dropped"`              // blocks not kept: the disk was slow or full
+	Damaged    int64             `json:"damaged"`              // blocks that were not what was written
+	Off        string            `json:"off,omitempty"`        // why nothing is kept on disk now
+	OffSince   *time.Time        `json:"off_since,omitempty"`
 
 	DiskWritten int64 `json:"blocks_written"`
 }
@@ -63,6 +66,15 @@ func (c *Cache) Stats() Stats {
 	}
 	if d.Off != "" {
 		s.OffSince = &d.OffSince
+	}
+	c.mu.Lock()
+	offer := c.offer
+	c.mu.Unlock()
+	if offer != nil {
+		s.Summary = strconv.FormatUint(offer.Version(), 16)
+	}
+	if c.lan != nil {
+		s.Neighbours = c.lan.versions()
 	}
 	c.store.Entries(func(i disk.Info) bool {
 		if i.Stored >= i.Total {

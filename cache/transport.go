@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"dtpx/cache/internal/rules"
 )
@@ -19,7 +20,8 @@ type visit struct {
 	known     []*rules.Stored // the same, as the rules see them
 	d         rules.Decision
 	flight    *flight // that others wait for
-	collapsed bool    // it has waited for another client's
+	reach     atomic.Int32
+	collapsed bool // it has waited for another client's
 }
 
 // RoundTrip answers req from the cache where it may, and otherwise forwards it.
@@ -274,6 +276,7 @@ func (v *visit) notModified(resp *http.Response, k *keeper) (*http.Response, err
 func (v *visit) refreshed(o *object, s *rules.Stored, answer rules.Response) {
 	updated, effect := rules.Refresh(s, v.req, answer)
 	m := o.meta.with(&updated, v.t.Realm)
+	v.public(m)
 	switch effect {
 	case rules.Replace:
 		m.Invalid = false

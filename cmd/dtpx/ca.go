@@ -84,7 +84,7 @@ func (c *cli) config(args []string) error {
 	if len(args) == 2 {
 		file = args[1]
 	}
-	cfg, err := config.Load(file)
+	_, err := config.Load(file)
 	var all config.Errors
 	if errors.As(err, &all) {
 		for _, e := range all[:len(all)-1] {
@@ -94,9 +94,6 @@ func (c *cli) config(args []string) error {
 	}
 	if err != nil {
 		return err
-	}
-	for _, key := range config.Later(cfg) {
-		fmt.Fprintf(c.err, "dtpx: %s: %s is for a later version and does nothing yet\n", file, key)
 	}
 	fmt.Fprintf(c.out, "%s: ok\n", file)
 	return nil

@@ -160,6 +160,9 @@ func printCacheStat(w io.Writer, s cacheDoc) {
 	fmt.Fprintf(w, "on disk    %s of %s in %d responses\n", bytes(s.Bytes), bytes(s.Size), s.Entries)
 	fmt.Fprintf(w, "in memory  %s of small ones\n", bytes(s.Memory))
 	fmt.Fprintf(w, "hits       %d, %s that the internet did not have to bring\n", s.Hits, bytes(s.HitBytes))
+	if s.Borrowed > 0 || s.Given > 0 {
+		fmt.Fprintf(w, "neighbours %s from them, %s to them\n", bytes(s.Borrowed), bytes(s.Given))
+	}
 	fmt.Fprintf(w, "confirmed  %d, completed %d, missed %d\n", s.Validated, s.Completed, s.Misses)
 	if s.Off != "" {
 		fmt.Fprintf(w, "OFF        nothing is kept on disk: %s\n", s.Off)

@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"dtpx/cache"
 	"dtpx/cluster"
 	"dtpx/cmd/dtpx/internal/config"
 	ranges "dtpx/range"
@@ -24,7 +25,7 @@ func (n *node) openCluster() error {
 		Dir: n.dir, Group: group, Name: hostname,
 		Listen: cfg.Listen, Interfaces: cfg.Interfaces, MDNS: cfg.MDNS, Join: cfg.Join, Advertise: cfg.Advertise,
 		// Behind a parent proxy origins are the parent's to reach.
-		Trust: cfg.Trust.Mode == "group", Borrow: cfg.Borrow && out.upstream == nil, Cap: int64(cfg.Cap), Fair: cfg.Spend == "fair",
+		Trust: cfg.Trust.Mode == "group", TrustNodes: cfg.Trust.Nodes, Borrow: cfg.Borrow && out.upstream == nil, Cap: int64(cfg.Cap), Fair: cfg.Spend == "fair",
 		Credentials: func(host string) bool { return globbed(cfg.Credentials, host) },
 		Lend: cluster.Lend{
 			Enabled: cfg.Lend.Enabled, Quota: int64(cfg.Lend.Quota), Hour: hour, Minute: minute, Rate: int64(cfg.Lend.Rate),
@@ -32,8 +33,16 @@ func (n *node) openCluster() error {
 		},
 		Base: out.transport(nil), Own: n.ownSpending, Log: n.log,
 	}
+	// Behind a parent proxy nobody knows whether what is cached was public.
+	if n.cache != nil && n.cfg.Cache.Share && out.upstream == nil {
+		offer := n.cache.Offer()
+		o.Share, o.ShareVersion = offer, offer.Version
+	}
 	if n.cluster, err = cluster.Open(o); err != nil {
 		return err
+	}
+	if n.cache != nil {
+		n.cache.Ask(n.neighbours)
 	}
 	local := n.engine.Sources
 	n.engine.Sources = func(t ranges.Target) []ranges.Source {
@@ -45,6 +54,14 @@ func (n *node) openCluster() error {
 	}
 	n.engine.Budget = n.cluster.Budget
 	return nil
+}
+
+// neighbours are the members whose caches may be asked.
+func (n *node) neighbours() (all []cache.Neighbour) {
+	for _, s := range n.cluster.Sharers() {
+		all = append(all, cache.Neighbour{Name: s.Name, Trusted: s.Trusted, Version: s.Version, Via: s.Via})
+	}
+	return all
 }
 
 // configuredGroup is the group that the config file names, which goes before

@@ -49,7 +49,7 @@ func (n *node) status() status {
 		State: n.dir, Config: n.configFile,
 		CA:         caStatus{n.path("ca.pem"), n.ca.Fingerprint(), n.ca.Certificate().NotAfter},
 		Accelerate: n.cfg.Accelerate.Enabled, Intercept: n.cfg.Intercept.Enabled,
-		Tunnelled: n.server.Tunnelled(), Running: totals.Active, Group: group, Peers: peers, Totals: totals, Cache: n.cacheDoc(), Later: []string{"cache.share", "setup", "why"},
+		Tunnelled: n.server.Tunnelled(), Running: totals.Active, Group: group, Peers: peers, Totals: totals, Cache: n.cacheDoc(), Later: []string{"setup", "why"},
 	}
 }
 

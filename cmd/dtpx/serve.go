@@ -84,9 +84,6 @@ func (c *cli) serveConfig(f serveFlags, cfg config.Config) error {
 	}
 	n.configFile = f.file
 	c.greet(n)
-	for _, key := range config.Later(cfg) {
-		log.Warn("this key is for a later version and does nothing yet", "key", key)
-	}
 	return c.untilSignal(n, ln, sig, func() { n.cluster.Reload(); c.reload(f, cfg, level, log) })
 }
 

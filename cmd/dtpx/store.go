@@ -113,6 +113,8 @@ func (n *node) writeCacheMetrics(w io.Writer) {
 		{"dtpx_cache_hit_bytes_total", "counter", "Bytes of their bodies.", s.HitBytes},
 		{"dtpx_cache_validated_total", "counter", "Answers that the origin only had to confirm.", s.Validated},
 		{"dtpx_cache_completed_total", "counter", "Missing parts of responses that were fetched.", s.Completed},
+		{"dtpx_cache_borrowed_bytes_total", "counter", "Bytes asked of neighbours' caches.", s.Borrowed},
+		{"dtpx_cache_given_bytes_total", "counter", "Bytes given to neighbours from the cache.", s.Given},
 		{"dtpx_cache_misses_total", "counter", "Answers that came from the origin.", s.Misses},
 		{"dtpx_cache_bypassed_total", "counter", "Requests that the cache took no part in.", s.Bypassed},
 		{"dtpx_cache_evicted_total", "counter", "Responses that had to make room.", s.Evicted},

@@ -103,7 +103,7 @@ func (q *request) sendBody(o out) error {
 	if c, ok := q.w.(*hijacked); ok {
 		defer c.Close()
 	}
-	if q.r.Method == http.MethodHead {
+	if q.r.Method == http.MethodHead || q.reply.status == http.StatusNotModified { // over with its header, in h2
 		return nil
 	}
 	flush := o.flush

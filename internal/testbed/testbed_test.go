@@ -113,6 +113,9 @@ func TestHTTPSBothProtocolsAndBadCertificates(t *testing.T) {
 	if err := o.Content(o.HTTPS + "/300000/f").Verify(strings.NewReader(string(body))); err != nil {
 		t.Fatal(err)
 	}
+	if resp, _, err := get(t, o, URL(o.HTTPS, "/300000/f"), "If-None-Match: "+resp.Header.Get("Etag")); err != nil || resp.StatusCode != http.StatusNotModified {
+		t.Errorf("a 304 over h2: %v %v", resp, err)
+	}
 	h1 := start(t, Config{NoH2: true, CA: o.CA})
 	if resp, _, err := get(t, h1, URL(h1.HTTPS, "/300000/f")); err != nil || resp.ProtoMajor != 1 {
 		t.Fatal(err, resp)

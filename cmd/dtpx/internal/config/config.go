@@ -84,7 +84,7 @@ func (l Lend) Clock() (hour, minute int) {
 	return hour, minute
 }
 
-// Cache is the disk cache. Share is read and does nothing yet.
+// Cache is the disk cache.
 type Cache struct {
 	Enabled bool     `key:"enabled"`
 	Dir     string   `key:"dir" is:"path"`

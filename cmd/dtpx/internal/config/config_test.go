@@ -94,10 +94,6 @@ log: {level: debug, format: json}
 	if cfg.Allow[1] != netip.MustParsePrefix("192.168.1.7/32") || cfg.Cluster.Trust.Mode != "nodes" {
 		t.Errorf("%v %v", cfg.Allow, cfg.Cluster.Trust)
 	}
-	later := "cache.share"
-	if got := strings.Join(Later(cfg), " "); got != later || len(Later(Default())) != 0 {
-		t.Errorf("later keys: %s, want %s", got, later)
-	}
 }
 
 func contains(list []string, s string) bool {

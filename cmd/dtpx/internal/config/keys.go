@@ -34,18 +34,6 @@ func same(a, b any) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// Later lists the keys that are set to something else than their default although
-// this version has nothing behind them yet, so that the node can say so.
-func Later(cfg Config) []string {
-	var keys []string
-	for _, key := range Changed(Default(), cfg) {
-		if key == "cache.share" {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
 func walk(path string, v reflect.Value, visit func(key string, v reflect.Value)) {
 	for i := range v.NumField() {
 		key := join(path, v.Type().Field(i).Tag.Get("key"))

@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dtpx/cache"
+	"dtpx/internal/testbed"
+	"dtpx/internal/testbed/hostel"
+)
+
+// In a trusted group what one has downloaded the others get over the LAN: the
+// origin only says that it is current. When the neighbour goes in the middle, the
+// origin brings the rest.
+func TestShared(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, testbed.Config{}, mbps(40), mbps(8), mbps(8))
+	h.serve(hostel.Lend)
+	h.dtpx(h.Rooms[0], "group", "new", "-trusted")
+	code := strings.TrimSpace(h.dtpx(h.Rooms[0], "group", "code"))
+	for _, r := range h.Rooms[1:] {
+		h.dtpx(r, "group", "join", code)
+	}
+	h.together()
+	alice, bob, carol := h.Rooms[0], h.Rooms[1], h.Rooms[2]
+	url, long := h.URL("https", "/24MiB/shared"), h.URL("https", "/48MiB/broken")
+	h.fetch(alice, url, nil)
+	h.fetch(alice, long, nil)
+	for _, r := range []*hostel.Room{bob, carol} {
+		h.within(loseTime, r.Name+" knows what alice has", func() bool {
+			has := h.cached(alice).Summary
+			return has != "0" && slices.Contains(slices.Collect(maps.Values(h.cached(r).Neighbours)), has)
+		})
+	}
+	before := h.Origin.Log().Stats("/shared").Total
+	d := h.fetch(bob, url, nil)
+	if cost := h.Origin.Log().Stats("/shared").Total - before; cost > 0 {
+		t.Errorf("the origin sent %d bytes of what alice has", cost)
+	}
+	if got := h.cached(bob).Borrowed; got != 24*mib {
+		t.Errorf("bob had %d bytes from the LAN", got)
+	}
+	t.Logf("24 MiB from a neighbour: %v, first byte %v", d.Total, d.First)
+
+	// Alice dies while carol gets it from her: carol's client notices nothing.
+	must(t, carol.Switch.Shape(mbps(8))) // the LAN, or it would be over at once
+	var once sync.Once
+	d = h.fetch(carol, long, func(n int64) {
+		if n > 8*mib {
+			once.Do(alice.Kill)
+		}
+	})
+	if d.Longest > 5*time.Second {
+		t.Errorf("nothing came for %v", d.Longest)
+	}
+}
+
+// Members of a group that is no trusted one do not ask each other.
+func TestNotShared(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, testbed.Config{}, mbps(40), mbps(40))
+	h.group(hostel.Lend)
+	url := h.URL("https", "/8MiB/own")
+	for _, r := range h.Rooms {
+		before := h.Origin.Log().Stats("/own").Total
+		h.fetch(r, url, nil)
+		if cost := h.Origin.Log().Stats("/own").Total - before; cost < 8*mib {
+			t.Errorf("%s had only %d bytes from the origin", r.Name, cost)
+		}
+	}
+	if s := h.cached(h.Rooms[1]); s.Borrowed > 0 || len(s.Neighbours) > 0 {
+		t.Errorf("asked: %+v", s)
+	}
+}
+
+func (h *house) cached(r *hostel.Room) (s cache.Stats) {
+	h.t.Helper()
+	must(h.t, r.Get("/api/v1/cache", &s))
+	return s
+}
