@@ -8,9 +8,11 @@ import (
 // Step is how much is reserved at once. A crash loses at most that per tunnel.
 const Step = 1 << 20
 
-// Least is what has to be left for a tunnel: with less it would end in the
-// origin's handshake, and the member would not learn why.
-const Least = 64 << 10
+// Least is what has to be left for a tunnel: handshakes and the smallest request
+// that anybody makes of a new source. With less it would end before it brings
+// anything, and the member would not learn why; and a rest that nobody can use
+// must not be told to members as something left.
+const Least = 256 << 10
 
 // spare stays for the other direction, which would find the purse empty while
 // this one only waits for bytes, and end the tunnel with quota unspent.

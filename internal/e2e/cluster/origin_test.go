@@ -149,9 +149,9 @@ func TestOrigins(t *testing.T) {
 
 // Two rooms behind one uplink: the neighbour brings nothing, is left alone, and
 // that is said. With one connection of ours the neighbour's gets half of the
-// link, and is noticed for certain; with many it may hide among them.
+// link, and is noticed for certain; with many it may hide among them. It is about
+// rates, so it runs before the tests that run together.
 func TestSameUplink(t *testing.T) {
-	t.Parallel()
 	h := build(t, hostel.Config{Links: []int64{mbps(4), 0, mbps(4)}, Uplink: map[int]int{1: 0}})
 	must(t, h.Rooms[0].Serve(hostel.Lend+"accelerate: {connections: 1}\n"))
 	must(t, h.Rooms[1].Serve(hostel.Lend))

@@ -29,7 +29,8 @@ func TestServer(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	if st := h.Origin.Log().Stats("/update"); st.Total > 12*mib+mib/8 {
+	// Who sees no progress for a second fetches for itself; on a busy machine one may.
+	if st := h.Origin.Log().Stats("/update"); st.Total > 2*12*mib {
 		t.Errorf("nine clients cost the origin %d bytes", st.Total)
 	}
 	asked := len(h.Origin.Log().For("/update"))
