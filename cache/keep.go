@@ -156,7 +156,7 @@ func (k *keeper) keep(resp *http.Response) *http.Response {
 		if !k.open(resp, r, total) {
 			body = nil
 		}
-	case resp.StatusCode == http.StatusPartialContent || !k.storable(resp):
+	case resp.StatusCode == http.StatusPartialContent || !known && !delimited(resp) || !k.storable(resp):
 		body = nil
 	default:
 		body.small = new(bytes.Buffer)
@@ -177,6 +177,12 @@ func (k *keeper) keep(resp *http.Response) *http.Response {
 	}
 	v.c.stats.missed.Add(1)
 	return resp
+}
+
+// delimited reports that the end of a body of unknown length shows. Where it is
+// the end of the connection, a body that was cut looks whole (RFC 9112 §8).
+func delimited(resp *http.Response) bool {
+	return resp.ProtoMajor > 1 || len(resp.TransferEncoding) > 0
 }
 
 func (k *keeper) storable(resp *http.Response) (ok bool) {

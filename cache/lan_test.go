@@ -125,7 +125,7 @@ func TestBorrowPart(t *testing.T) {
 			continue
 		}
 		b.want(b.get("/f"), 200, body)
-		if n := l.body.Load(); n > size-part+1<<20 {
+		if n := l.body.Load(); n > size-part+2<<20 { // some is in the sockets of connections that are cut
 			t.Errorf("the origin sent %d bytes for %d", n, size-part)
 		}
 	}

@@ -20,6 +20,7 @@ type live struct {
 	r    ranges.Range
 	over chan struct{}
 	once sync.Once
+	hole bool // a reader's, for what the others have left out
 }
 
 // begin notes that r of the entry is being fetched, until end.
@@ -53,6 +54,25 @@ func (l *live) end() {
 		}
 		close(l.over)
 	})
+}
+
+// claim makes the caller the one who fetches r, which has been missed by whoever
+// fetches the rest: ok is false if another reader is at it, whose fetch l is then.
+// Twenty who follow would fetch each hole twenty times.
+func (x *lives) claim(id disk.ID, r ranges.Range) (l *live, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, o := range x.of[id] {
+		if o.hole && o.r.Contains(r.Start) {
+			return o, false
+		}
+	}
+	l = &live{all: x, id: id, r: r, over: make(chan struct{}), hole: true}
+	if x.of == nil {
+		x.of = map[disk.ID][]*live{}
+	}
+	x.of[id] = append(x.of[id], l)
+	return l, true
 }
 
 // at is a fetch that will come to off, or nil.

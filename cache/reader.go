@@ -31,7 +31,9 @@ type reader struct {
 	gap      *gap  // open, at pos
 	later    *gap  // open, farther on
 	handle   *disk.Handle
-	failed   int // gaps in a row that broke off without a byte
+	gaveUp   bool      // on another reader who fetches what is missing at pos
+	waited   time.Time // since when for the byte at pos; zero: it does not wait
+	failed   int       // gaps in a row that broke off without a byte
 	closed   bool
 }
 
@@ -75,7 +77,9 @@ func (r *reader) Read(p []byte) (int, error) {
 	defer r.mu.Unlock()
 	for !r.closed && r.pos < r.end {
 		n, err := r.some(p[:min(int64(len(p)), r.end-r.pos)])
-		r.pos += int64(n)
+		if r.pos += int64(n); n > 0 {
+			r.waited, r.gaveUp = time.Time{}, false
+		}
 		if n > 0 || err != nil || len(p) == 0 {
 			return n, err
 		}
@@ -111,23 +115,28 @@ func (r *reader) some(p []byte) (int, error) {
 		return n, nil
 	}
 	if l := r.v.c.lives.at(r.o.entry.ID(), r.pos); l != nil && r.gap == nil {
-		if grown, err := r.wait(l); grown || err != nil {
+		if again, err := r.wait(l); again || err != nil {
 			return 0, err
 		}
 	}
 	return 0, r.fetch()
 }
 
-// wait waits until more is held, or whoever fetches it has gone.
-func (r *reader) wait(l *live) (grown bool, err error) {
+// wait waits until more is held, or whoever fetches it has gone, but for one byte
+// no longer than growTime in all: others may fetch all but that.
+func (r *reader) wait(l *live) (again bool, err error) {
 	_, next := r.o.entry.Growth()
 	if r.o.entry.Has(r.pos) {
 		return true, nil
 	}
-	if r.o.entry.Removed() {
+	if r.waited.IsZero() {
+		r.waited = time.Now()
+	}
+	left := growTime - time.Since(r.waited)
+	if left <= 0 || r.o.entry.Removed() {
 		return false, nil
 	}
-	t := time.NewTimer(growTime)
+	t := time.NewTimer(left)
 	defer t.Stop()
 	select {
 	case <-next:
@@ -184,7 +193,21 @@ func (r *reader) fetch() error {
 		r.gap = g
 		return nil
 	}
+	hole := ranges.Range{Start: r.pos, End: gapEnd(r.o.held(), r.pos, end)}
+	l, mine := r.v.c.lives.claim(r.o.entry.ID(), hole)
+	if !mine && !r.gaveUp {
+		r.gaveUp, r.waited = true, time.Time{} // once: who is at it may be slow, too
+		_, err := r.wait(l)
+		return err
+	}
 	g, resp, err := r.v.openGap(r.ctx, r.o, r.s, r.pos, end)
+	switch {
+	case mine && g == nil:
+		l.end()
+	case mine:
+		cancel := g.cancel
+		g.cancel = func() { cancel(); l.end() }
+	}
 	if g == nil && resp != nil { // too late to begin anew
 		resp.Body.Close()
 		r.o.invalidate()

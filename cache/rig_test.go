@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"dtpx/cache/internal/disk"
 	ranges "dtpx/range"
 )
 
@@ -32,6 +33,7 @@ type rig struct {
 	handler http.HandlerFunc
 
 	public func(netip.Addr) bool // nil: all are
+	memory int64                 // of the store; 0 is its default
 
 	requests atomic.Int64
 	body     atomic.Int64 // bytes that handlers have written
@@ -72,7 +74,7 @@ func (r *rig) open() {
 	if r.public == nil {
 		r.public = func(netip.Addr) bool { return true }
 	}
-	c, err := Open(Options{Dir: r.dir, learn: 5 * time.Millisecond, public: r.public, Now: r.now, Log: slog.New(slog.DiscardHandler)})
+	c, err := Open(Options{Dir: r.dir, learn: 5 * time.Millisecond, public: r.public, store: disk.Options{Memory: r.memory}, Now: r.now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -45,6 +45,31 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
+// TestManyWithHoles: where blocks are not kept because the disk is slow, those who
+// follow fetch each of them once, and not each of them each.
+func TestManyWithHoles(t *testing.T) {
+	const size, clients = 9<<20 + 5, 12
+	b := content(size, 1)
+	r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+	r.close()
+	r.memory = 512 << 10
+	r.open()
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			a := r.get("/f")
+			if a.err != nil || a.StatusCode != 200 || !bytes.Equal(a.body, b) {
+				t.Errorf("status %d, %d bytes, %v", a.StatusCode, len(a.body), a.err)
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d blocks dropped, the origin sent %.2f times the file", r.cache.Stats().Dropped, float64(r.body.Load())/size)
+	if n := r.body.Load(); n > clients*size/3 {
+		t.Errorf("the origin sent %d bytes of %d", n, size)
+	}
+}
+
 func waitFor(t *testing.T, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
@@ -197,6 +222,43 @@ func TestNotKept(t *testing.T) {
 				}
 				return nil
 			})
+		}
+	}
+}
+
+// TestUnknownLength: chunked bodies are kept when they are whole; one that ends with
+// its connection never is, for nobody can tell whether it was cut.
+func TestUnknownLength(t *testing.T) {
+	b := content(20_000, 1)
+	for name, c := range map[string]struct {
+		head string
+		kept bool
+	}{
+		"chunked": {"", true},
+		"closed":  {"HTTP/1.1 200 OK\r\nConnection: close\r\nCache-Control: max-age=100\r\n\r\n", false},
+		"1.0":     {"HTTP/1.0 200 OK\r\nCache-Control: max-age=100\r\n\r\n", false},
+	} {
+		r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+			if c.head == "" {
+				w.Header().Set("Cache-Control", "max-age=100")
+				w.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(http.Flusher).Flush()
+				w.Write(b)
+				return
+			}
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			io.WriteString(conn, c.head)
+			conn.Write(b)
+		})
+		r.want(r.get("/f"), 200, b)
+		r.requests.Store(0)
+		r.want(r.get("/f"), 200, b)
+		if kept := r.requests.Load() == 0; kept != c.kept {
+			t.Errorf("%s: kept %v", name, kept)
 		}
 	}
 }

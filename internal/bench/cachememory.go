@@ -1,0 +1,153 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// cacheMemory: what an index costs, by a node that has filled a store and by one
+// that opens it and has looked at every file.
+func (b *bench) cacheMemory() ([]row, error) {
+	o, err := b.origin()
+	if err != nil {
+		return nil, err
+	}
+	defer o.stop()
+	const name, files, warmups = "cache memory, 4 GiB of 64 MiB", 64, 48
+	n, err := b.dtpx(local, "127.0.0.1:"+freePort(), trusting(o))
+	if err != nil {
+		return nil, err
+	}
+	defer n.stop()
+	s, err := newSide("dtpx", n.process, n.addr, "")
+	if err != nil {
+		return nil, err
+	}
+	var before int64
+	var urls []string
+	for i := range warmups + files {
+		if i == warmups { // by now it has all the buffers it will ever have
+			before = settled(n.cmd.Process.Pid)
+		}
+		urls = append(urls, o.http+cacheable("64MiB", fmt.Sprintf("memory%d", i)))
+		if _, err := s.get(urls[i], 64*mib); err != nil {
+			return nil, err
+		}
+	}
+	const cached = files * 64
+	after := settled(n.cmd.Process.Pid)
+	held, err := diskUse(filepath.Join(n.state, "cache"))
+	if err != nil {
+		return nil, err
+	}
+	n.stop() // killed, as by a power cut
+	killed, err := b.opened(n.state, nil)
+	if err != nil {
+		return nil, err
+	}
+	again, err := b.opened(n.state, urls)
+	if err != nil {
+		return nil, err
+	}
+	one, err := b.withOne(urls)
+	if err != nil {
+		return nil, err
+	}
+	index := float64(again.rss-one.rss) / (64 * float64(len(urls)-1))
+	return []row{
+		{name, "bytes per MiB, filled - before", float64(after-before) / cached, 200, true, fmt.Sprintf(
+			"resident %.1f, before %.1f MiB, buffers and garbage included; %d MiB on disk", float64(after)/mib, float64(before)/mib, held>>20)},
+		{name, "bytes per MiB, opened - 1 file", index, 200, true, fmt.Sprintf(
+			"resident %.1f MiB with all files looked at, with one file %.1f MiB", float64(again.rss)/mib, float64(one.rss)/mib)},
+		{name, "opening, s", again.took, 1, true, fmt.Sprintf("start to answer; after kill -9 %.3f s, with one file %.3f s", killed.took, one.took)},
+	}, nil
+}
+
+// withOne opens a store that holds but the first of urls, and looks at that as often
+// as another does at all.
+func (b *bench) withOne(urls []string) (opening, error) {
+	n, err := b.dtpx(local, "127.0.0.1:"+freePort(), "")
+	if err != nil {
+		return opening{}, err
+	}
+	s, err := newSide("one", n.process, n.addr, "")
+	if err == nil {
+		_, err = s.get(urls[0], 64*mib)
+	}
+	n.stop()
+	if err != nil {
+		return opening{}, err
+	}
+	return b.opened(n.state, slices.Repeat(urls[:1], len(urls)))
+}
+
+// settled is the resident size once it no longer falls.
+func settled(pid int) int64 {
+	least := rssOf(pid)
+	for quiet := 0; quiet < 10; quiet++ {
+		time.Sleep(300 * time.Millisecond)
+		if now := rssOf(pid); now < least-64<<10 {
+			least, quiet = now, 0
+		}
+	}
+	return least
+}
+
+type opening struct {
+	took float64 // seconds from the start to an answer
+	rss  int64
+}
+
+// opened starts dtpx on a state directory, asks for the last byte of each URL,
+// measures and ends it in peace.
+func (b *bench) opened(state string, urls []string) (opening, error) {
+	addr, began := "127.0.0.1:"+freePort(), time.Now()
+	p, err := start(local, b.path("dtpx"), "serve", "-listen", addr, "-state", state)
+	if err != nil {
+		return opening{}, err
+	}
+	defer p.stop()
+	for {
+		resp, err := http.Get("http://" + addr + "/healthz")
+		if err == nil {
+			resp.Body.Close()
+			break
+		}
+		if time.Since(began) > 20*time.Second {
+			return opening{}, fmt.Errorf("dtpx does not answer: %w: %s", err, p.out.String())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	op := opening{took: time.Since(began).Seconds()}
+	for _, u := range urls {
+		err := local(ctx, "curl", "-sf", "-o", "/dev/null", "--noproxy", "", "-x", "http://"+addr, "-r", "-1", u).Run()
+		if err != nil {
+			return op, fmt.Errorf("curl: %w", err)
+		}
+	}
+	op.rss = settled(p.cmd.Process.Pid)
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return op, err
+	}
+	return op, p.cmd.Wait()
+}
+
+// diskUse is what the files below dir hold.
+func diskUse(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().IsRegular() {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n, err
+}
