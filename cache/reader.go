@@ -55,6 +55,9 @@ func (g *gap) close() {
 // it fetches for itself: that client may be slow, or have paused.
 const growTime = time.Second
 
+// byteTime is how long it waits for one byte while others come.
+const byteTime = 3 * time.Second
+
 // gapTries is how often in a row a gap may break off without a byte.
 const gapTries = 3
 
@@ -123,7 +126,7 @@ func (r *reader) some(p []byte) (int, error) {
 }
 
 // wait waits until more is held, or whoever fetches it has gone, but for one byte
-// no longer than growTime in all: others may fetch all but that.
+// no longer than byteTime in all: others may fetch all but that.
 func (r *reader) wait(l *live) (again bool, err error) {
 	_, next := r.o.entry.Growth()
 	if r.o.entry.Has(r.pos) {
@@ -132,7 +135,7 @@ func (r *reader) wait(l *live) (again bool, err error) {
 	if r.waited.IsZero() {
 		r.waited = time.Now()
 	}
-	left := growTime - time.Since(r.waited)
+	left := min(growTime, byteTime-time.Since(r.waited))
 	if left <= 0 || r.o.entry.Removed() {
 		return false, nil
 	}
