@@ -75,6 +75,7 @@ var cases = []benchCase{
 	{"cache crowd", (*bench).cacheCrowd},
 	{"cache apt", (*bench).cacheApt},
 	{"cache memory", (*bench).cacheMemory},
+	{"cache lan", (*bench).cacheLAN},
 	{"hostel equal 256", func(b *bench) ([]row, error) { return b.equalLinks(256, 1.02) }},
 	{"hostel equal 64", func(b *bench) ([]row, error) { return b.equalLinks(64, 1.03) }},
 	{"hostel unequal", (*bench).unequalLinks},
