@@ -120,8 +120,8 @@ func (g groupCommand) join(code string) error {
 
 // explain says what follows from being in a group.
 func (g groupCommand) explain(file cluster.File) {
-	settings, from := g.settings()
-	lend := settings.Lend
+	cfg, from := g.settings()
+	settings, lend := cfg.Cluster, cfg.Cluster.Lend
 	if settings.Group != "" {
 		fmt.Fprintf(g.out, "\n%s names group %q, which goes before this one: take cluster.group out of it.\n", from, settings.Group)
 	}
@@ -140,6 +140,9 @@ func (g groupCommand) explain(file cluster.File) {
 		fmt.Fprintf(g.out, "\nThis machine lends its members %s of its internet link%s, to ports %s of public\naddresses, %d connections at most. Its own downloads go first. It sees addresses and numbers of\nbytes, never what they fetch. Change that under cluster.lend in the config file (now: %s).\n",
 			quota, rate, strings.Trim(fmt.Sprint(lend.Ports), "[]"), lend.Connections, from)
 	}
+	if cfg.Cache.Enabled && cfg.Cache.Share {
+		fmt.Fprintln(g.out, "Members may also have what it has cached of public content (cache.share), and find out whether it\nholds a URL that they know.")
+	}
 	if file.Group.Trusted {
 		fmt.Fprintln(g.out, "The group is a trusted one: what members have cached counts as if the origin had sent it.")
 	}
@@ -154,7 +157,7 @@ func (g groupCommand) explain(file cluster.File) {
 
 // settings are those of the running node, or what it will have by the config;
 // from says in words where they stand.
-func (g groupCommand) settings() (c config.Cluster, from string) {
+func (g groupCommand) settings() (c config.Config, from string) {
 	path := g.config
 	if path == "" {
 		if r, err := findNode(g.dir); err == nil {
@@ -165,13 +168,13 @@ func (g groupCommand) settings() (c config.Cluster, from string) {
 		}
 	}
 	if path == "" {
-		return config.Default().Cluster, "the defaults"
+		return config.Default(), "the defaults"
 	}
 	cfg, err := config.Load(path)
 	if err != nil {
-		return config.Default().Cluster, "the defaults: " + path + " has mistakes"
+		return config.Default(), "the defaults: " + path + " has mistakes"
 	}
-	return cfg.Cluster, path
+	return cfg, path
 }
 
 func (g groupCommand) leave() error {
