@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"dtpx/cache/internal/rules"
 )
 
 // flights are requests for what nothing is stored of. Who asks for the same
@@ -24,7 +26,7 @@ type flight struct {
 // shareable reports whether v's answer could be another client's, too.
 func (v *visit) shareable() bool {
 	h := v.in.Header
-	return v.in.Method == http.MethodGet && !v.req.Key.Signed && h.Get("Authorization") == "" && h.Get("Cookie") == "" &&
+	return v.in.Method == http.MethodGet && !v.req.Key.Signed && !rules.ByPerson(h) &&
 		h.Get("If-Match") == "" && h.Get("If-Unmodified-Since") == ""
 }
 

@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -195,14 +196,34 @@ func TestPersonalNotLent(t *testing.T) {
 	body := content(3<<20, 1)
 	r := newRig(t, file(body, `"v1"`, "Cache-Control", "public, max-age=3600"))
 	r.want(r.get("/f"), 200, body)
-	l, b := lend(t, r, true)
-	b.knows(l)
-	l.asked.Store(0)
-	for _, field := range []string{"Cookie", "Authorization"} {
+	for _, field := range []string{"Cookie", "Authorization", "Private-Token", "X-Api-Key"} {
+		l, b := lend(t, r, true)
+		b.knows(l)
+		l.asked.Store(0)
 		b.want(b.get("/f", field, "secret"), 200, body)
+		if n := l.asked.Load(); n > 0 {
+			t.Errorf("%s: it was asked %d times", field, n)
+		}
 	}
-	if n := l.asked.Load(); n > 0 {
-		t.Errorf("it was asked %d times", n)
+}
+
+// TestSelectingFieldsStay: what a client sent to get a response is not told to
+// neighbours, whatever the server varies by.
+func TestSelectingFieldsStay(t *testing.T) {
+	body := content(1<<20, 1)
+	r := newRig(t, file(body, `"v1"`, "Cache-Control", "public, max-age=3600", "Vary", "X-Who"))
+	r.want(r.get("/f", "X-Who", "alice's secret"), 200, body)
+	o := r.cache.Offer()
+	o.Version()
+	for tag := range o.tags {
+		w := httptest.NewRecorder()
+		o.ServeHTTP(w, httptest.NewRequest("GET", "http://neighbour/entries/"+hex.EncodeToString(tag[:]), nil))
+		if w.Code != 200 || strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+	if len(o.tags) == 0 {
+		t.Error("nothing was looked at")
 	}
 }
 

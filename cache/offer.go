@@ -131,13 +131,24 @@ func (o *Offer) serveEntries(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []offered{}
 	for _, e := range o.c.store.Lookup(k) {
-		if m, err := o.c.metas.of(e); err == nil && !m.Signed && m.Public && e.Total() >= offerMin && keyOf(m.Key) == k {
+		if m, err := o.c.metas.of(e); err == nil && m.offers() && e.Total() >= offerMin && keyOf(m.Key) == k {
 			list = append(list, offered{ID: e.ID().String(), Total: e.Total(), Held: heldOf(e), Meta: m})
 		}
 		e.Release()
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(list)
+}
+
+// offers reports whether neighbours may be told of m: not where the record has
+// fields of the request, which may be somebody's secret, beside the content coding.
+func (m *meta) offers() bool {
+	for f := range m.Select {
+		if f != "Accept-Encoding" {
+			return false
+		}
+	}
+	return !m.Signed && m.Public
 }
 
 func heldOf(e *disk.Entry) (held []ranges.Range) {

@@ -16,6 +16,12 @@ var tokenFields = []string{
 	"Private-Token", "Job-Token", "Deploy-Token", "X-Goog-Api-Key", "X-Goog-Iap-Jwt-Assertion", "X-Csrf-Token", "Dpop",
 }
 
+// ByPerson reports whether a request says who asks: by Authorization, Cookie or a
+// token. Nobody else is asked or told about such a one.
+func ByPerson(h http.Header) bool {
+	return has(h, "Authorization") || has(h, "Cookie") || slices.ContainsFunc(tokenFields, func(f string) bool { return has(h, f) })
+}
+
 // Storable decides whether a shared cache may keep resp, the answer to req
 // (RFC 9111 §3). why is the reason when it may not.
 func Storable(req Request, resp Response) (ok bool, why string) {
