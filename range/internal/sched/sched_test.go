@@ -129,6 +129,32 @@ func TestHedgeInherits(t *testing.T) {
 	}
 }
 
+// Of a host that bears one connection, one that is stalled for good must not
+// keep the others out once its range is another's: it owns nothing that closing
+// it could lose, and while it is open nobody may be asked.
+func TestStalledThatOwnsNothingMakesRoom(t *testing.T) {
+	for _, lost := range []struct {
+		how string
+		do  func(p *Plan, q *request)
+	}{
+		{"to its hedge", func(p *Plan, q *request) { q.end, q.cut = q.pos, true }},
+		{"to a thief", func(p *Plan, q *request) { q.end = q.pos }},
+	} {
+		g := newPlay(t, 100, 100, []int{4}, 40)
+		g.bears[0] = 1
+		g.until("one connection", 10*time.Second, func() bool { return g.p.source(1).ceiling == 1 })
+		g.rates[0] = 0
+		q := g.p.reqs[0]
+		rest := span.Range{Start: q.pos, End: q.end}
+		lost.do(g.p, q)
+		g.p.giveBack(rest) // the other one has failed as well
+		opened := len(g.opens)
+		g.until("another request, having lost "+lost.how, 10*time.Second, func() bool { return len(g.opens) > opened })
+		g.rates[0] = 40
+		g.until("the rest", time.Minute, g.p.Complete)
+	}
+}
+
 func TestLateHeadIsSplit(t *testing.T) {
 	g := newPlay(t, 1000, 600, nil, 30, 30).run(4 * time.Second)
 	g.rates[0] = 1 // not silent, only late: a slice of 30 cells would take 30 s

@@ -152,12 +152,22 @@ func (p *Plan) giveUpSilent(acts []Action, now Time) []Action {
 		if q.hedges != nil { // the next one should try
 			limit = 2 * p.softAfter(q)
 		}
-		if q.silence(now) < limit || q.hedges == nil && !p.replaceable(q, now) {
-			continue // the owner of a hedge is still there: only a hedge may always go
+		if q.silence(now) < limit {
+			continue
+		}
+		// Only what has nothing to lose may always go: a hedge, whose owner is
+		// still there, and one that lost its range to a hedge or a thief. They
+		// may have failed since, and this one holds the only lane.
+		idle, replaceable := q.rest() == 0 && q.hedge == nil, p.replaceable(q, now)
+		if q.hedges == nil && !idle && !replaceable {
+			continue
 		}
 		acts = append(acts, Action{Kind: Cancel, Req: q.id})
 		p.drop(q)
 		q.src.closing = append(q.src.closing, now)
+		if idle && !replaceable {
+			continue
+		}
 		if q.head {
 			p.failed(q.src, 0, now)
 		} else if q.src.verified() == 0 || !p.shrink(q.src) { // no answer at all: as good as a refusal
