@@ -2,6 +2,7 @@ package cache
 
 import (
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -164,4 +165,50 @@ func TestRanges(t *testing.T) {
 	}
 	r.requests.Store(0)
 	r.body.Store(0)
+}
+
+// TestKeptWithTheLastByte: a client that has its last byte may ask again at once,
+// before anybody has looked whether there is more. Over h2 the end of a body comes
+// by itself.
+func TestKeptWithTheLastByte(t *testing.T) {
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			body := content(size, 1)
+			r := newRig(t, file(body, `"v1"`, "Cache-Control", fresh))
+			way := r.through("local")
+			way.Next = endless{way.Next}
+			resp, err := way.RoundTrip(r.request(t.Context(), "GET", "/f"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if _, err := io.ReadFull(resp.Body, make([]byte, size)); err != nil {
+				t.Fatal(err)
+			}
+			if r.want(r.get("/f"), 200, body); size > 0 && r.requests.Load() > 1 && size < 4<<20 {
+				t.Errorf("the origin was asked %d times", r.requests.Load())
+			}
+		})
+	}
+}
+
+// endless sends requests on; the end of a body comes by itself.
+type endless struct{ http.RoundTripper }
+
+func (e endless) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := e.RoundTripper.RoundTrip(req)
+	if err == nil {
+		resp.Body = lateEnd{resp.Body}
+	}
+	return resp, err
+}
+
+type lateEnd struct{ io.ReadCloser }
+
+func (l lateEnd) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	if n > 0 && err == io.EOF {
+		err = nil
+	}
+	return n, err
 }

@@ -242,7 +242,9 @@ func (b *keptBody) Read(p []byte) (int, error) {
 	if n > 0 {
 		b.got(p[:n])
 	}
-	if err == io.EOF {
+	// With the last byte the client may ask again, before it is known here that
+	// there is no more.
+	if err == io.EOF || b.known && b.pos == b.r.End {
 		b.finished()
 	}
 	return n, err
