@@ -39,6 +39,9 @@ func (v *visit) serveGap(o *object, s *rules.Stored, a rules.Answer, beside http
 		return resp
 	}
 	resp.Body = v.newReader(o, s, a.Range, gap)
+	if o.meta.Unproven != nil {
+		resp.Body = v.check(o, resp.Body)
+	}
 	if v.t.Watch == nil {
 		return resp
 	}

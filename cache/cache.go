@@ -29,9 +29,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"time"
 
+	"dtpx/cache/internal/digests"
 	"dtpx/cache/internal/disk"
 	"dtpx/cache/internal/rules"
 )
@@ -59,15 +61,16 @@ type Options struct {
 
 // Cache is a directory of responses. It is safe for concurrent use.
 type Cache struct {
-	o      Options // write-once, as is all above mu
-	log    *slog.Logger
-	store  *disk.Store
-	small  *memory
-	metas  metas
-	lives  lives
-	stats  counters
-	flying flights
-	lan    *lan // nil: no neighbours
+	o       Options // write-once, as is all above mu
+	log     *slog.Logger
+	store   *disk.Store
+	small   *memory
+	metas   metas
+	lives   lives
+	stats   counters
+	flying  flights
+	lan     *lan // nil: no neighbours
+	digests *digests.Table
 
 	ctx    context.Context // of what goes on without a client
 	cancel context.CancelFunc
@@ -109,6 +112,7 @@ func Open(o Options) (*Cache, error) {
 		return nil, fmt.Errorf("open cache %s: %w", o.Dir, err)
 	}
 	c := &Cache{o: o, log: o.Log, store: store, small: newMemory(o.Memory), behind: map[string]bool{}}
+	c.digests = digests.Open(filepath.Join(o.Dir, "digests"), o.Now)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -121,6 +125,7 @@ func (c *Cache) Close() error {
 	c.mu.Unlock()
 	c.cancel()
 	c.tasks.Wait()
+	c.digests.Close()
 	return c.store.Close()
 }
 

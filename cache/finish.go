@@ -25,6 +25,9 @@ func (v *visit) left(e *disk.Entry) {
 	if rest == 0 || rest > finishMax || float64(held) < finishShare*float64(e.Total()) || !v.shareable() {
 		return
 	}
+	if m, err := v.c.metas.of(e); err != nil || m.Unproven != nil {
+		return // whoever asks next has to look at it anyway
+	}
 	id := e.ID()
 	v.c.goOn("finish "+id.String(), func(ctx context.Context) { v.finish(ctx, id) })
 }

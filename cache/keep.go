@@ -130,7 +130,7 @@ func (k *keeper) sameVersion(m *meta, answer rules.Response, total int64) *disk.
 		return nil
 	}
 	for _, o := range k.v.have {
-		if have, also := o.stored(k.v.t.Realm).Version(); o.entry != nil && also && have == got && o.total() == total && sameSelection(o.meta, m) {
+		if have, also := o.stored(k.v.t.Realm).Version(); o.entry != nil && o.meta.Unproven == nil && also && have == got && o.total() == total && sameSelection(o.meta, m) {
 			return o.entry.Acquire()
 		}
 	}
@@ -141,6 +141,7 @@ func (k *keeper) sameVersion(m *meta, answer rules.Response, total int64) *disk.
 func (k *keeper) keep(resp *http.Response) *http.Response {
 	v := k.v
 	v.c.headed(v, k.response(resp))
+	v.noteDigests(k.response(resp))
 	r, known := bodyRange(resp)
 	total := r.End
 	if resp.StatusCode == http.StatusPartialContent {
@@ -290,7 +291,9 @@ func (k *keeper) keepSmall(m *meta, body []byte) {
 		e.Release()
 	}
 	c.displace(k.v.req.Key, m, id)
-	c.small.put(key, &smallObject{meta: m, body: bytes.Clone(body)})
+	small := bytes.Clone(body)
+	c.small.put(key, &smallObject{meta: m, body: small})
+	k.v.learnSmall(m, small)
 }
 
 // Close ends the filling. What a client has left behind may be finished without
@@ -311,6 +314,8 @@ func (b *keptBody) Close() error {
 		}
 		if b.pos < b.r.End {
 			k.v.left(k.entry)
+		} else {
+			k.v.learn(k.entry)
 		}
 		k.entry.Release()
 	})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -32,8 +33,51 @@ type lan struct {
 	c    *Cache
 	list func() []Neighbour
 
-	mu   sync.Mutex
-	seen map[string]known // by name; guarded by mu
+	mu    sync.Mutex       // guards what follows
+	seen  map[string]known // by name
+	wrong map[string]fault // by name
+}
+
+// fault is that a neighbour's bytes were wrong.
+type fault struct {
+	points int
+	at     time.Time
+}
+
+// barTime is for how long such a neighbour is not asked.
+const barTime = 24 * time.Hour
+
+// blame names who gave wrong bytes. Where the digest may have been older than the
+// content, once may have been bad luck.
+func (l *lan) blame(name string, certain bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.wrong == nil || len(l.wrong) >= 1024 {
+		l.wrong = map[string]fault{}
+	}
+	f := fault{l.wrong[name].points + 1, l.c.o.Now()}
+	if certain {
+		f.points++
+	}
+	l.wrong[name] = f
+	l.c.log.Warn("a neighbour gave bytes that are not what the origin's digest says", "neighbour", name, "dropped", f.points > 1)
+}
+
+func (l *lan) barredLocked(name string) bool {
+	f := l.wrong[name]
+	return f.points > 1 && l.c.o.Now().Sub(f.at) < barTime
+}
+
+// barred are the neighbours that are not asked.
+func (l *lan) barred() (all []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range slices.Sorted(maps.Keys(l.wrong)) {
+		if l.barredLocked(n) {
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 type known struct {
@@ -81,7 +125,7 @@ func (l *lan) run() {
 		case <-tick.C:
 		}
 		for _, n := range l.list() {
-			if n.Trusted && l.version(n.Name) != n.Version {
+			if l.version(n.Name) != n.Version {
 				l.learn(n)
 			}
 		}
@@ -102,16 +146,14 @@ type source struct {
 	held []ranges.Range
 }
 
-// candidates are the neighbours that may hold a key, by their summaries.
-func (l *lan) candidates(k disk.Key) (all []Neighbour, tags []tag) {
+// candidates are the neighbours that may hold a key, by their summaries: without a
+// digest of the origin only those that are trusted.
+func (l *lan) candidates(k disk.Key, vouched bool) (all []Neighbour, tags []tag) {
 	for _, n := range l.list() {
-		if !n.Trusted {
-			continue // without a digest of the origin its bytes are worth nothing
-		}
 		l.mu.Lock()
-		s := l.seen[n.Name]
+		s, barred := l.seen[n.Name], l.barredLocked(n.Name)
 		l.mu.Unlock()
-		if s.sum == nil {
+		if s.sum == nil || barred || !n.Trusted && !vouched {
 			continue
 		}
 		if t := s.sum.tag(k); s.sum.may(t) {
@@ -140,8 +182,22 @@ func (l *lan) learn(n Neighbour) {
 		if len(l.seen) > 1024 { // keys can be minted
 			clear(l.seen)
 		}
+		if !n.Trusted && l.sizeLocked()+len(s.bits) > summariesMax {
+			s = &summary{bits: make([]byte, 8)} // of nothing
+		}
 		l.seen[n.Name] = known{n.Version, s}
 	})
+}
+
+// summariesMax bounds the bytes of all summaries, once there is one of somebody who
+// is not trusted.
+const summariesMax = 32 << 20
+
+func (l *lan) sizeLocked() (n int) {
+	for _, k := range l.seen {
+		n += len(k.sum.bits)
+	}
+	return n
 }
 
 // ask reads a document of a neighbour.
@@ -165,10 +221,11 @@ func (l *lan) ask(ctx context.Context, n Neighbour, path string, limit int64) ([
 	return b, err
 }
 
-// find asks who may hold a key, all at once, and returns what they offer.
-func (l *lan) find(ctx context.Context, k rules.Key) (found []offered, from []Neighbour) {
+// find asks who may hold a key, all at once, and returns what they offer. vouched is
+// as for candidates.
+func (l *lan) find(ctx context.Context, k rules.Key, vouched bool) (found []offered, from []Neighbour) {
 	key := keyOf(k.ID)
-	who, tags := l.candidates(key)
+	who, tags := l.candidates(key, vouched)
 	if len(who) == 0 {
 		return nil, nil
 	}
@@ -221,7 +278,7 @@ func (v *visit) borrow() {
 	if v.c.lan == nil || !v.shareable() || v.in.Header.Get("If-None-Match") != "" || v.in.Header.Get("If-Modified-Since") != "" {
 		return
 	}
-	found, from := v.c.lan.find(v.in.Context(), v.req.Key)
+	found, from := v.c.lan.find(v.in.Context(), v.req.Key, false)
 	var best *meta
 	var total int64
 	var sources []source
@@ -257,6 +314,7 @@ func same(m *meta, total int64, o offered) bool {
 func (v *visit) adopt(m *meta, total int64, sources []source) {
 	n := *m
 	n.Realms, n.Invalid, n.Signed, n.Public = []string{v.t.Realm}, true, false, false
+	n.Unproven = nil
 	for _, o := range v.have { // a part of it is here already
 		if o.entry != nil && o.total() == total && same(o.meta, total, offered{Total: total, Meta: m}) {
 			o.lan = sources

@@ -23,7 +23,7 @@ type lender struct {
 	*rig
 	offer *Offer
 	lan   *httptest.Server
-	asked atomic.Int64
+	asked atomic.Int64 // about content
 
 	mu   sync.Mutex
 	evil func(w http.ResponseWriter, r *http.Request) bool // true: answered
@@ -33,7 +33,9 @@ type lender struct {
 func lend(t *testing.T, r *rig, trusted bool) (*lender, *rig) {
 	l := &lender{rig: r, offer: r.cache.Offer()}
 	l.lan = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		l.asked.Add(1)
+		if q.URL.Path != "/summary" {
+			l.asked.Add(1)
+		}
 		l.mu.Lock()
 		evil := l.evil
 		l.mu.Unlock()
@@ -132,12 +134,13 @@ func TestBorrowPart(t *testing.T) {
 	}
 }
 
-// TestNoTrust: without trust a neighbour is not even asked.
+// TestNoTrust: without trust, nor a digest of the origin, a neighbour is not even asked.
 func TestNoTrust(t *testing.T) {
 	body := content(3<<20, 1)
 	r := newRig(t, file(body, `"v1"`, "Cache-Control", fresh))
 	r.want(r.get("/f"), 200, body)
 	l, b := lend(t, r, false)
+	b.knows(l)
 	l.free()
 	b.want(b.get("/f"), 200, body)
 	l.cost(1, 3<<20)

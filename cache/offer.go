@@ -148,7 +148,7 @@ func (m *meta) offers() bool {
 			return false
 		}
 	}
-	return !m.Signed && m.Public
+	return !m.Signed && m.Public && m.Unproven == nil
 }
 
 func heldOf(e *disk.Entry) (held []ranges.Range) {

@@ -39,9 +39,12 @@ type rig struct {
 	body     atomic.Int64 // bytes that handlers have written
 }
 
-func newRig(t *testing.T, h http.HandlerFunc) *rig {
+func newRig(t *testing.T, h http.HandlerFunc) *rig { return newRigOver(t, "http", h) }
+
+// newRigOver has an origin of a scheme.
+func newRigOver(t *testing.T, scheme string, h http.HandlerFunc) *rig {
 	r := &rig{t: t, dir: t.TempDir(), clock: time.Now(), handler: h}
-	r.origin = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	r.origin = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		r.requests.Add(1)
 		r.mu.Lock()
 		h := r.handler
@@ -49,6 +52,11 @@ func newRig(t *testing.T, h http.HandlerFunc) *rig {
 		w.Header().Set("Date", r.now().UTC().Format(http.TimeFormat))
 		h(&counted{ResponseWriter: w, n: &r.body}, q)
 	}))
+	if scheme == "https" {
+		r.origin.StartTLS()
+	} else {
+		r.origin.Start()
+	}
 	t.Cleanup(r.origin.Close)
 	r.open()
 	t.Cleanup(func() { r.close() })
@@ -119,6 +127,9 @@ func (r *rig) serve(h http.HandlerFunc) {
 // through is a client's way through the cache. Each has connections of its own.
 func (r *rig) through(realm string) *Transport {
 	base := &http.Transport{DisableCompression: true}
+	if tr, ok := r.origin.Client().Transport.(*http.Transport); ok {
+		base.TLSClientConfig = tr.TLSClientConfig.Clone()
+	}
 	r.t.Cleanup(base.CloseIdleConnections)
 	return &Transport{Cache: r.cache, Realm: realm, Next: &ranges.Transport{Base: base, Engine: r.engine, Realm: realm}}
 }
@@ -200,3 +211,12 @@ func (r *rig) cost(requests, body int64) {
 }
 
 func span(from, to int) string { return fmt.Sprintf("bytes=%d-%d", from, to-1) }
+
+// infos is what is on disk.
+func (r *rig) infos() (all []disk.Info) {
+	r.cache.store.Entries(func(i disk.Info) bool {
+		all = append(all, i)
+		return true
+	})
+	return all
+}

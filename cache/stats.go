@@ -11,7 +11,7 @@ import (
 )
 
 type counters struct {
-	hits, hitBytes, validated, completed, missed, bypassed, borrowed, given atomic.Int64
+	hits, hitBytes, validated, completed, missed, bypassed, borrowed, given, wrong atomic.Int64
 }
 
 // hit counts an answer that cost the origin nothing.
@@ -42,6 +42,9 @@ type Stats struct {
 	Neighbours map[string]string `json:"neighbours,omitempty"` // versions of theirs that are known, by name
 	Borrowed   int64             `json:"borrowed"`             // bytes asked of neighbours
 	Given      int64             `json:"given"`                // bytes given to neighbours
+	Wrong      int64             `json:"wrong"`                // bodies of neighbours that were not what the origin's digest says
+	Barred     []string          `json:"barred,omitempty"`     // neighbours that are not asked because of that
+	Digests    int64             `json:"digests"`              // URLs whose content's digest is known
 	Bypassed   int64             `json:"bypassed"`             // requests that the cache took no part in
 	Saved      int64             `json:"saved"`                // bytes of disk by compression
 	Evicted    int64             `json:"evicted"`              // entries
@@ -61,7 +64,7 @@ func (c *Cache) Stats() Stats {
 		Dir: c.o.Dir, Size: d.Size, Bytes: d.Bytes, Entries: d.Entries, Memory: mem, MemoryCount: n,
 		Hits: c.stats.hits.Load(), HitBytes: c.stats.hitBytes.Load(), Validated: c.stats.validated.Load(),
 		Completed: c.stats.completed.Load(), Misses: c.stats.missed.Load(), Bypassed: c.stats.bypassed.Load(),
-		Borrowed: c.stats.borrowed.Load(), Given: c.stats.given.Load(),
+		Borrowed: c.stats.borrowed.Load(), Given: c.stats.given.Load(), Wrong: c.stats.wrong.Load(),
 		Saved: d.Saved, Evicted: d.Evicted, Dropped: d.Dropped + d.Refused, Damaged: d.Damaged, Off: d.Off, DiskWritten: d.Written,
 	}
 	if d.Off != "" {
@@ -74,8 +77,9 @@ func (c *Cache) Stats() Stats {
 		s.Summary = strconv.FormatUint(offer.Version(), 16)
 	}
 	if c.lan != nil {
-		s.Neighbours = c.lan.versions()
+		s.Neighbours, s.Barred = c.lan.versions(), c.lan.barred()
 	}
+	_, s.Digests = c.digests.Stats()
 	c.store.Entries(func(i disk.Info) bool {
 		if i.Stored >= i.Total {
 			s.Complete++

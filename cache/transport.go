@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -42,11 +43,11 @@ func (t *Transport) RoundTrip(in *http.Request) (*http.Response, error) {
 		case f != nil && f.wait(v): // another client was fetching just that
 			v.find()
 		}
-		if v.d.Verdict == rules.Miss {
-			v.borrow()
-		}
 	}
-	resp, err := v.answer()
+	resp, err := v.lent(), error(nil)
+	if resp == nil {
+		resp, err = v.answer()
+	}
 	v.flight.end()
 	releaseAll(v.have)
 	return resp, err
@@ -108,11 +109,22 @@ func (v *visit) fast() *http.Response {
 func (v *visit) find() {
 	releaseAll(v.have)
 	v.have = v.c.lookup(v.req.Key)
+	if v.in.Header.Get("Range") != "" { // nobody can tell of a part whether it is right
+		v.have = slices.DeleteFunc(v.have, func(o *object) bool {
+			if o.meta.Unproven != nil {
+				o.release()
+			}
+			return o.meta.Unproven != nil
+		})
+	}
 	v.known = storedOf(v.have, v.t.Realm)
 	v.d = rules.Decide(v.req, v.known, v.c.o.Now())
 }
 
 func (v *visit) answer() (*http.Response, error) {
+	if v.d.Verdict == rules.Miss && v.d.Fwd != rules.FwdRequest {
+		v.borrow()
+	}
 	switch v.d.Verdict {
 	case rules.GatewayTimeout:
 		return v.timeout(), nil
@@ -277,6 +289,8 @@ func (v *visit) refreshed(o *object, s *rules.Stored, answer rules.Response) {
 	updated, effect := rules.Refresh(s, v.req, answer)
 	m := o.meta.with(&updated, v.t.Realm)
 	v.public(m)
+	v.noteDigests(answer)
+	v.c.digests.Seen(m.Key)
 	switch effect {
 	case rules.Replace:
 		m.Invalid = false

@@ -163,6 +163,9 @@ func printCacheStat(w io.Writer, s cacheDoc) {
 	if s.Borrowed > 0 || s.Given > 0 {
 		fmt.Fprintf(w, "neighbours %s from them, %s to them\n", bytes(s.Borrowed), bytes(s.Given))
 	}
+	if s.Wrong > 0 {
+		fmt.Fprintf(w, "WRONG      %d bodies of neighbours were not what the origin's digest says; not asked any more: %s\n", s.Wrong, strings.Join(s.Barred, ", "))
+	}
 	fmt.Fprintf(w, "confirmed  %d, completed %d, missed %d\n", s.Validated, s.Completed, s.Misses)
 	if s.Off != "" {
 		fmt.Fprintf(w, "OFF        nothing is kept on disk: %s\n", s.Off)

@@ -115,6 +115,7 @@ func (n *node) writeCacheMetrics(w io.Writer) {
 		{"dtpx_cache_completed_total", "counter", "Missing parts of responses that were fetched.", s.Completed},
 		{"dtpx_cache_borrowed_bytes_total", "counter", "Bytes asked of neighbours' caches.", s.Borrowed},
 		{"dtpx_cache_given_bytes_total", "counter", "Bytes given to neighbours from the cache.", s.Given},
+		{"dtpx_cache_wrong_total", "counter", "Bodies of neighbours that were not what the origin's digest says.", s.Wrong},
 		{"dtpx_cache_misses_total", "counter", "Answers that came from the origin.", s.Misses},
 		{"dtpx_cache_bypassed_total", "counter", "Requests that the cache took no part in.", s.Bypassed},
 		{"dtpx_cache_evicted_total", "counter", "Responses that had to make room.", s.Evicted},

@@ -1,8 +1,11 @@
 package rules
 
 import (
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"hash"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,12 +25,20 @@ type Digest struct {
 	Hex  string // lower case
 }
 
+// Hash makes the hash that d is one of. d must not be zero.
+func (d Digest) Hash() hash.Hash {
+	if d.Algo == SHA512 {
+		return sha512.New()
+	}
+	return sha256.New()
+}
+
 // mostDigest bounds a field with digests: a SHA-512 is 88 characters, and a
 // sender has no reason for more than some algorithms.
 const mostDigest = 2 << 10
 
-// newDigest checks that hexadecimal is a hash of the algorithm's length.
-func newDigest(algo, hexadecimal string) (Digest, bool) {
+// NewDigest checks that hexadecimal is a hash of the algorithm's length.
+func NewDigest(algo, hexadecimal string) (Digest, bool) {
 	want := map[string]int{SHA256: 64, SHA512: 128}[algo]
 	if len(hexadecimal) != want || strings.Trim(hexadecimal, "0123456789abcdef") != "" {
 		return Digest{}, false
@@ -43,14 +54,14 @@ func digestInPath(path string) Digest {
 	if algo, sum, ok := strings.Cut(last, ":"); ok {
 		name, isBlob := strings.CutSuffix(dir, "/blobs")
 		if name, isV2 := strings.CutPrefix(name, "/v2/"); isBlob && isV2 && isName(name) {
-			d, _ := newDigest(map[string]string{"sha256": SHA256, "sha512": SHA512}[algo], sum)
+			d, _ := NewDigest(map[string]string{"sha256": SHA256, "sha512": SHA512}[algo], sum)
 			return d
 		}
 		return Digest{}
 	}
 	dir, algo := cutLast(dir)
 	if strings.HasSuffix(dir, "/by-hash") {
-		d, _ := newDigest(map[string]string{"SHA256": SHA256, "SHA512": SHA512}[algo], last)
+		d, _ := NewDigest(map[string]string{"SHA256": SHA256, "SHA512": SHA512}[algo], last)
 		return d
 	}
 	return Digest{}
@@ -135,7 +146,7 @@ func base64Digest(algo, value string) (Digest, bool) {
 	if err != nil {
 		return Digest{}, false
 	}
-	return newDigest(algo, hex.EncodeToString(sum))
+	return NewDigest(algo, hex.EncodeToString(sum))
 }
 
 // agreed keeps the algorithms for which there is one value.
@@ -166,7 +177,7 @@ func LinkedDigest(from, to *url.URL, status int, h http.Header) (Digest, bool) {
 	if n < 2 || lines[0][0] != '"' || lines[0][n-1] != '"' {
 		return Digest{}, false
 	}
-	return newDigest(SHA256, lines[0][1:n-1])
+	return NewDigest(SHA256, lines[0][1:n-1])
 }
 
 func https(urls ...*url.URL) bool {

@@ -157,7 +157,7 @@ func FuzzDigests(f *testing.F) {
 			}
 		}
 		for _, d := range found {
-			if again, ok := newDigest(d.Algo, d.Hex); !ok || again != d {
+			if again, ok := NewDigest(d.Algo, d.Hex); !ok || again != d {
 				t.Fatalf("%q %q: %+v", repr, legacy, d)
 			}
 		}

@@ -59,21 +59,35 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// Members of a group that is no trusted one do not ask each other.
-func TestNotShared(t *testing.T) {
+// In a group that is no trusted one members take from each other what the origin
+// vouches for, and nothing else.
+func TestSharedByDigest(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, testbed.Config{}, mbps(40), mbps(40))
 	h.group(hostel.Lend)
-	url := h.URL("https", "/8MiB/own")
-	for _, r := range h.Rooms {
-		before := h.Origin.Log().Stats("/own").Total
-		h.fetch(r, url, nil)
-		if cost := h.Origin.Log().Stats("/own").Total - before; cost < 8*mib {
-			t.Errorf("%s had only %d bytes from the origin", r.Name, cost)
-		}
+	alice, bob := h.Rooms[0], h.Rooms[1]
+	own := h.URL("https", "/8MiB/own")
+	sum := testbed.Content{Seed: 7, Size: 24 * mib}.SHA256()
+	blob := h.URL("https", "/24MiB/seed=7/dists/s/main/by-hash/SHA256/"+sum)
+	h.fetch(alice, own, nil)
+	h.fetch(alice, blob, nil)
+	h.within(loseTime, "bob knows what alice has", func() bool {
+		has := h.cached(alice).Summary
+		return has != "0" && slices.Contains(slices.Collect(maps.Values(h.cached(bob).Neighbours)), has)
+	})
+	cost := func(url, part string) int64 {
+		before := h.Origin.Log().Stats(part).Total
+		h.fetch(bob, url, nil)
+		return h.Origin.Log().Stats(part).Total - before
 	}
-	if s := h.cached(h.Rooms[1]); s.Borrowed > 0 || len(s.Neighbours) > 0 {
-		t.Errorf("asked: %+v", s)
+	if n := cost(own, "/own"); n < 8*mib {
+		t.Errorf("bob had only %d bytes from the origin of what it does not vouch for", n)
+	}
+	if n := cost(blob, "/by-hash/"); n > 0 {
+		t.Errorf("the origin sent %d bytes of what alice has", n)
+	}
+	if s := h.cached(bob); s.Borrowed != 24*mib || s.Wrong > 0 {
+		t.Errorf("%+v", s)
 	}
 }
 

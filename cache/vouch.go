@@ -1,0 +1,250 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"strings"
+
+	"dtpx/cache/internal/disk"
+	"dtpx/cache/internal/rules"
+	ranges "dtpx/range"
+)
+
+// A neighbour that nobody has to trust can still give what the origin vouches for:
+//
+//	a digest is known, from the URL, from a list that came by, or the host gives them:
+//	    ask the neighbours who has it; nobody: the origin gets the client's request
+//	    ask the origin with HEAD: its fields, its version, perhaps its digest
+//	    the bytes of that version from one neighbour, into an entry that is unproven
+//	        small: look at them first; wrong ones the client never notices
+//	        others: pass them on but for the last slice, until the whole matches
+//	    proven when what the disk holds matches as well
+//
+// All but the bytes is the origin's, the fields too: a neighbour could make a page
+// of a picture. Only whole bodies go this way, as a part matches nothing.
+
+// unproven is what an entry has to turn out to be: a neighbour gave its bytes.
+type unproven struct {
+	Algo    string `json:"algo"`
+	Hex     string `json:"hex"`
+	From    string `json:"from"`              // the neighbour
+	Certain bool   `json:"certain,omitempty"` // the digest is of the URL, or came with the very answer
+}
+
+// checkFirst is the size up to which a body is looked at before a byte of it is
+// sent: some hundredths of a second on a LAN.
+const checkFirst = 4 << 20
+
+// vouched is what the origin is known to say of the content that v asks for.
+func (v *visit) vouched() (d rules.Digest, certain, ok bool) {
+	if d := v.req.Key.Digest; d != (rules.Digest{}) {
+		return d, true, true
+	}
+	d, ok = v.c.digests.Lookup(v.req.Key.ID)
+	return d, false, ok
+}
+
+// lent answers with a neighbour's bytes that the origin vouches for; nil if that
+// cannot be.
+func (v *visit) lent() *http.Response {
+	if v.c.lan == nil || !v.lendable() {
+		return nil
+	}
+	d, certain, ok := v.vouched()
+	if !ok && !v.c.digests.DoesGive(hostOf(v.in)) {
+		return nil
+	}
+	found, from := v.c.lan.find(v.in.Context(), v.req.Key, true)
+	if len(found) == 0 {
+		return nil
+	}
+	head := v.head()
+	if head == nil {
+		return nil
+	}
+	if said := rules.Digests(v.in.URL, *head); len(said) > 0 && !certain {
+		d, certain, ok = said[0], true, true
+	}
+	s, held := richest(found, from, *head)
+	if !ok || !held {
+		return nil
+	}
+	o := v.owe(*head, s, unproven{d.Algo, d.Hex, s.n.Name, certain})
+	if o == nil {
+		return nil
+	}
+	return v.pay(o, head.Status)
+}
+
+// lendable reports that v asks for a whole body that is another client's as well
+// as this one's, and that is not here, nor on its way.
+func (v *visit) lendable() bool {
+	for _, f := range []string{"Range", "If-None-Match", "If-Modified-Since"} {
+		if v.in.Header.Get(f) != "" {
+			return false
+		}
+	}
+	switch v.d.Verdict {
+	case rules.Miss:
+		return v.d.Fwd != rules.FwdRequest && v.shareable()
+	case rules.Serve:
+		o, _, a := v.chosen()
+		return !a.Held && !v.follows(o, a) && v.shareable()
+	}
+	return false
+}
+
+// hostOf names the host of a request among digests.
+func hostOf(req *http.Request) string { return strings.ToLower(req.URL.Scheme + "://" + req.URL.Host) }
+
+// head asks the origin about what v asks for, but for the content; nil if the
+// answer is none that such content could belong to.
+func (v *visit) head() *rules.Response {
+	ask := v.in.WithContext(v.in.Context())
+	ask.Method, ask.Header = http.MethodHead, v.in.Header.Clone()
+	k := v.newKeeper()
+	resp, err := k.send(ask)
+	if err != nil {
+		return nil
+	}
+	resp.Body.Close()
+	answer := k.response(resp)
+	if ok, _ := rules.Storable(v.req, answer); !ok {
+		return nil
+	}
+	return &answer
+}
+
+// richest is the neighbour that holds most of the version in head, of those that are
+// trusted if there are.
+func richest(found []offered, from []Neighbour, head rules.Response) (best source, ok bool) {
+	want, strong := rules.VersionOf(head)
+	most := int64(-1)
+	for i, o := range found {
+		s := o.Meta.stored()
+		s.Total = o.Total
+		have, also := s.Version()
+		if !strong || !also || have != want {
+			continue
+		}
+		n := int64(0)
+		for _, r := range o.Held {
+			n += r.Len()
+		}
+		if !ok || from[i].Trusted && !best.n.Trusted || from[i].Trusted == best.n.Trusted && n > most {
+			best, most, ok = source{from[i], o.ID, o.Held}, n, true
+		}
+	}
+	return best, ok
+}
+
+// owe makes the entry that s is to fill: what the origin says of it, and nothing
+// of the content.
+func (v *visit) owe(head rules.Response, s source, u unproven) *object {
+	kept := rules.Keep(v.req, head)
+	m := newMeta(v.req.Key, kept, v.t.Realm)
+	v.public(m)
+	m.Unproven = &u
+	raw, err := m.encode()
+	if err != nil {
+		return nil
+	}
+	e, err := v.c.store.Create(keyOf(m.Key), raw, kept.Total)
+	if err != nil {
+		return nil
+	}
+	o := &object{c: v.c, key: keyOf(m.Key), meta: m, entry: e, lan: []source{s}}
+	v.have = append([]*object{o}, v.have...)
+	v.known = storedOf(v.have, v.t.Realm)
+	return o
+}
+
+// pay answers from o, the first of v.have; nil if its bytes have turned out to be
+// wrong before a client has seen any.
+func (v *visit) pay(o *object, status int) *http.Response {
+	s := v.known[0]
+	if o.total() <= checkFirst && !v.proves(o, s) {
+		o.release()
+		v.have, v.known = v.have[1:], v.known[1:]
+		return nil
+	}
+	cs := v.status(v.d.Fwd)
+	if cs.Fwd == "" {
+		cs.Fwd = rules.FwdPartial
+	}
+	cs.FwdStatus, cs.Stored, cs.Detail = status, true, "neighbour"
+	v.c.stats.validated.Add(1)
+	return v.serve(o, s, rules.Evaluate(v.req, s), nil, cs)
+}
+
+// proves reads all of o.
+func (v *visit) proves(o *object, s *rules.Stored) bool {
+	body := v.newReader(o, s, ranges.Range{End: o.total()}, nil)
+	b, err := io.ReadAll(body)
+	body.Close()
+	if err != nil {
+		return false
+	}
+	if !o.meta.Unproven.is(bytes.NewReader(b)) {
+		v.c.condemn(o.entry.ID(), o.meta)
+		return false
+	}
+	v.c.prove(o.entry)
+	if m, err := v.c.metas.of(o.entry); err == nil {
+		o.meta = m
+	}
+	return true
+}
+
+// is reports whether a whole body is what it has to be.
+func (u *unproven) is(r io.Reader) bool {
+	h := rules.Digest{Algo: u.Algo, Hex: u.Hex}.Hash()
+	if _, err := io.Copy(h, r); err != nil {
+		return false
+	}
+	return u.matches(h.Sum(nil))
+}
+
+// prove looks at what the disk holds of an entry that a client has had whole.
+func (c *Cache) prove(e *disk.Entry) {
+	m, err := c.metas.of(e)
+	if err != nil || m.Unproven == nil || !e.Complete() {
+		return
+	}
+	if !m.Unproven.is(io.NewSectionReader(e, 0, e.Total())) {
+		if e.Complete() { // otherwise a block could not be read: somebody fetches it
+			c.condemn(e.ID(), m)
+		}
+		return
+	}
+	n := *m
+	n.Unproven = nil
+	if raw, err := n.encode(); err == nil && e.SetMeta(raw) == nil {
+		c.displace(rules.Key{ID: n.Key}, &n, e.ID())
+	}
+}
+
+// proveLater does it without the client.
+func (c *Cache) proveLater(id disk.ID) {
+	c.goOn("prove "+id.String(), func(context.Context) {
+		if e, ok := c.store.Get(id); ok {
+			c.prove(e)
+			e.Release()
+		}
+	})
+}
+
+// condemn takes out an entry whose bytes are not what the origin says, and names who
+// gave them.
+func (c *Cache) condemn(id disk.ID, m *meta) {
+	c.store.Remove(id)
+	if !m.Unproven.Certain {
+		c.digests.Doubt(m.Key)
+	}
+	c.stats.wrong.Add(1)
+	if c.lan != nil {
+		c.lan.blame(m.Unproven.From, m.Unproven.Certain)
+	}
+}
