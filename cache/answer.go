@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 
 	"dtpx/cache/internal/rules"
@@ -38,7 +40,11 @@ func (v *visit) serveGap(o *object, s *rules.Stored, a rules.Answer, beside http
 		}
 		return resp
 	}
-	resp.Body = v.newReader(o, s, a.Range, gap)
+	if o.entry == nil {
+		resp.Body = io.NopCloser(bytes.NewReader(o.body[a.Range.Start:a.Range.End]))
+	} else {
+		resp.Body = v.newReader(o, s, a.Range, gap)
+	}
 	if o.meta.Unproven != nil {
 		resp.Body = v.check(o, resp.Body)
 	}

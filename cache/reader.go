@@ -16,7 +16,7 @@ import (
 	ranges "dtpx/range"
 )
 
-// reader is the body of an answer from the cache: what is held, what somebody is
+// reader is the body of an answer from the disk: what is held, what somebody is
 // just fetching, and what it has to fetch itself, in order.
 type reader struct {
 	v      *visit // of the client
@@ -63,9 +63,7 @@ const gapTries = 3
 
 func (v *visit) newReader(o *object, s *rules.Stored, r ranges.Range, g *gap) *reader {
 	own := *o
-	if own.entry != nil {
-		own.entry.Acquire().Use()
-	}
+	own.entry.Acquire().Use()
 	body := &reader{v: v, o: &own, s: s, pos: r.Start, end: r.End, later: g}
 	body.ctx, body.cancel = context.WithCancel(v.in.Context())
 	if g != nil {
@@ -95,9 +93,6 @@ func (r *reader) Read(p []byte) (int, error) {
 
 // some reads what is there at pos; nothing and no error says to try again.
 func (r *reader) some(p []byte) (int, error) {
-	if r.o.entry == nil {
-		return copy(p, r.o.body[r.pos:]), nil
-	}
 	if r.gap == nil && r.later != nil && r.later.at <= r.pos {
 		r.gap, r.later = r.later, nil
 	}
@@ -224,7 +219,7 @@ func (r *reader) fetch() error {
 func (r *reader) NextFile() (f *os.File, n int64, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed || r.o.entry == nil || r.gap != nil || r.pos >= r.end {
+	if r.closed || r.gap != nil || r.pos >= r.end {
 		return nil, 0, false
 	}
 	if r.handle == nil {
@@ -258,12 +253,10 @@ func (r *reader) Close() error {
 	if r.handle != nil {
 		r.handle.Close()
 	}
-	if r.o.entry != nil {
-		if r.pos < r.end {
-			r.v.left(r.o.entry)
-		}
-		r.o.release()
+	if r.pos < r.end {
+		r.v.left(r.o.entry)
 	}
+	r.o.release()
 	return nil
 }
 

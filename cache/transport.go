@@ -53,6 +53,15 @@ func (t *Transport) RoundTrip(in *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// Hit answers req if memory alone is enough for that, and returns nil otherwise.
+func (t *Transport) Hit(req *http.Request) *http.Response {
+	v := &visit{t: t, c: t.Cache, in: req}
+	if v.admit() != "" {
+		return nil
+	}
+	return v.fast()
+}
+
 // admit reports why a request does not meet the cache.
 func (v *visit) admit() string {
 	key, err := rules.KeyOf(v.in.URL, v.c.o.Keys)

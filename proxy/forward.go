@@ -42,9 +42,13 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, client Client) 
 	}
 	ex := &exchange{in: r, w: w, upgrade: upgradeOf(r)}
 	ctx := s.withClient(r.Context(), client)
+	out := s.outgoing(r)
+	if s.answerAtHand(ex, out.WithContext(ctx)) {
+		return
+	}
 	ctx = context.WithValue(ctx, exchangeKey{}, ex)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: ex.inform})
-	out := s.outgoing(r).WithContext(ctx)
+	out = out.WithContext(ctx)
 	if ex.upgrade != "" {
 		out.Header.Set("Connection", "Upgrade")
 		out.Header.Set("Upgrade", ex.upgrade)

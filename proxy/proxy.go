@@ -52,7 +52,8 @@ type DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error
 // Server is a forward proxy. Its exported fields are its configuration; set
 // them before Serve and leave them alone afterwards.
 type Server struct {
-	// Transport answers every request that leaves. It gets absolute URLs,
+	// Transport answers every request that leaves. If it is a Hitter, it is asked
+	// first what it has at hand. It gets absolute URLs,
 	// no hop-by-hop fields (but "Connection: Upgrade" and "Te: trailers" where
 	// the client asked for them), the client's context ([ClientFrom]), and
 	// BypassField where the client sent it. It must neither decompress nor

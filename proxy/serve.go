@@ -30,6 +30,7 @@ type state struct {
 	guard     *Guard
 	hopName   string
 	transport http.RoundTripper
+	hitter    Hitter // nil: transport is none
 	dial      DialFunc
 
 	outer    *http.Server // what clients connect to
@@ -112,6 +113,7 @@ func (s *Server) buildOnce() {
 	if s.transport = s.Transport; s.transport == nil {
 		s.transport = newDefaultTransport(s.guard)
 	}
+	s.hitter, _ = s.transport.(Hitter)
 	if s.dial = s.Dial; s.dial == nil {
 		s.dial = defaultDial(s.guard)
 	}

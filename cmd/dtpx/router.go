@@ -107,6 +107,15 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 	return way.fetch.RoundTrip(req)
 }
 
+// Hit implements proxy.Hitter.
+func (r *router) Hit(req *http.Request) *http.Response {
+	hits, ok := r.route(req.Context()).fetch.(*cache.Transport)
+	if !ok || r.hop != "" || req.Header.Get(proxy.BypassField) != "" {
+		return nil
+	}
+	return hits.Hit(req)
+}
+
 // Dial opens a tunnel for the client of ctx.
 func (r *router) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if err := r.admit(ctx, addr); err != nil {

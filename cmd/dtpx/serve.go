@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -66,11 +65,7 @@ func (c *cli) serve(args []string) error {
 func (c *cli) serveConfig(f serveFlags, cfg config.Config) error {
 	level := new(slog.LevelVar)
 	log := c.logger(cfg.Log, level)
-	// Windows are reused, not collected, so the heap holds little garbage:
-	// let it grow by a quarter and not by the whole window before collecting.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(25)
-	}
+	tuneGC()
 	sig := catchSignals() // from here on none ends us half-way
 	defer sig.release()
 	ln, err := listen(cfg.Listen)

@@ -36,9 +36,14 @@ type Freshness struct {
 	received   time.Time
 }
 
-// Freshness reads what s says about itself.
+// Freshness reads what s says about itself, once: s is not to be changed after it,
+// and not to be shared with other goroutines before.
 func (s *Stored) Freshness() Freshness {
-	return freshnessOf(s.Status, s.Header, responseDirectives(s.Header), s.Requested, s.Received)
+	if s.fresh == nil {
+		f := freshnessOf(s.Status, s.Header, responseDirectives(s.Header), s.Requested, s.Received)
+		s.fresh = &f
+	}
+	return *s.fresh
 }
 
 func freshnessOf(status int, h http.Header, d directives, requested, received time.Time) Freshness {
@@ -104,12 +109,6 @@ func (f Freshness) Age(now time.Time) time.Duration {
 		return forever
 	}
 	return clamp(f.initialAge + clamp(resident))
-}
-
-// age is what Freshness would say, for the Age field of an answer.
-func (s *Stored) age(now time.Time) time.Duration {
-	at := generated(s.Header, s.Received)
-	return Freshness{initialAge: initialAge(s.Header, at, s.Requested, s.Received), received: s.Received}.Age(now)
 }
 
 // Left is how long it is still fresh; 0 or less is stale for so long.

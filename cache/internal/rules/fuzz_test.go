@@ -199,3 +199,18 @@ func FuzzAll(f *testing.F) {
 		_ = CacheStatus{Fwd: d.Fwd, Detail: d.Why}.String()
 	})
 }
+
+// FuzzFixdate: the short way says what the long way says.
+func FuzzFixdate(f *testing.F) {
+	for _, s := range []string{"Sun, 06 Nov 1994 08:49:37 GMT", "Thu, 29 Feb 2024 23:59:59 GMT", "Thu, 30 Feb 2024 00:00:00 GMT", "Thu, 00 Mar 2024 00:00:00 GMT",
+		"Thu, 01 Mar 2024 24:00:00 GMT", "Thu, 01 Mar 2024 00:60:00 GMT", "Thu, 01 Mar 2024 00:00:60 GMT", "unM, 01 Mar 2024 00:00:00 GMT", "Thu, 01 arA 2024 00:00:00 GMT", "Thu, 01 Mar 0000 00:00:00 GMT"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, ok := fixdate(s)
+		b, also := anyDate(s)
+		if ok && (!also || !a.Equal(b)) {
+			t.Errorf("%q: %v, and %v %v", s, a, b, also)
+		}
+	})
+}

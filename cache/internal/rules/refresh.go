@@ -16,6 +16,7 @@ const (
 // unless it says that it is for all.
 func Refresh(s *Stored, req Request, resp Response) (updated Stored, e Effect) {
 	updated = *s
+	updated.fresh = nil
 	updated.Header = update(s.Header, resp)
 	if s.Selects(req.Header) {
 		updated.Select = Selecting(updated.Header, req.Header)

@@ -31,7 +31,7 @@ func Respond(s *Stored, a Answer, now time.Time, validated bool) (status int, h 
 		return 0, nil
 	}
 	if !validated || has(s.Header, "Age") {
-		h.Set("Age", strconv.FormatInt(int64(s.age(now)/time.Second), 10))
+		h.Set("Age", strconv.FormatInt(int64(s.Freshness().Age(now)/time.Second), 10))
 	}
 	return status, h
 }

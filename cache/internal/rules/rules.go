@@ -94,6 +94,8 @@ type Stored struct {
 
 	// Invalid entries must be validated before use (RFC 9111 §4.3.5, §4.4).
 	Invalid bool
+
+	fresh *Freshness // once it was asked for
 }
 
 // holds reports whether all bytes of r are there.
