@@ -62,6 +62,8 @@ func (n *node) WriteMetrics(w io.Writer) {
 	metric := func(name, kind, help string) {
 		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 	}
+	metric("dtpx_heap_live_bytes", "gauge", "Memory that the last garbage collection found in use.")
+	fmt.Fprintf(w, "dtpx_heap_live_bytes %d\n", liveHeap())
 	metric("dtpx_downloads_active", "gauge", "Accelerated downloads that run now.")
 	fmt.Fprintf(w, "dtpx_downloads_active %d\n", s.Active)
 	metric("dtpx_downloads_total", "counter", "Accelerated downloads that have ended, by how.")
