@@ -46,7 +46,7 @@ func (v *visit) serveGap(o *object, s *rules.Stored, a rules.Answer, beside http
 		resp.Body = v.newReader(o, s, a.Range, gap)
 	}
 	if o.meta.Unproven != nil {
-		resp.Body = v.check(o, resp.Body)
+		resp.Body = o.check(resp.Body)
 	}
 	if v.t.Watch == nil {
 		return resp

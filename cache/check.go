@@ -16,19 +16,33 @@ const lastSlice = 256 << 10
 // errWrong is what a client gets in place of the last slice.
 var errWrong = errors.New("a neighbour gave bytes that are not what the origin's digest says")
 
-// checked is the whole body of an unproven entry. It is read as *reader is.
+// checked is a whole body that others may have altered.
 type checked struct {
-	body io.ReadCloser
-	o    object // not acquired: its name and record
-	sum  hash.Hash
-	left int64  // of the body
-	held []byte // read and not yet sent: at the end only
-	done bool
+	body  io.ReadCloser
+	sum   hash.Hash
+	want  *unproven
+	left  int64                  // of the body
+	judge func(right bool) error // what to do about it; an error takes the place of the last slice
+	gone  func()                 // the client has left before that; nil: nothing
+	held  []byte                 // read and not yet sent: at the end only
+	done  bool
 }
 
-func (v *visit) check(o *object, body io.ReadCloser) *checked {
-	u := o.meta.Unproven
-	return &checked{body: body, o: *o, sum: rules.Digest{Algo: u.Algo, Hex: u.Hex}.Hash(), left: o.total()}
+func check(body io.ReadCloser, size int64, u *unproven, judge func(right bool) error) *checked {
+	return &checked{body: body, sum: rules.Digest{Algo: u.Algo, Hex: u.Hex}.Hash(), want: u, left: size, judge: judge}
+}
+
+// check is the body of an entry that a neighbour has filled.
+func (o *object) check(body io.ReadCloser) *checked {
+	c, id, m := o.c, o.entry.ID(), o.meta
+	return check(body, o.total(), m.Unproven, func(right bool) error {
+		if right {
+			c.proveLater(id)
+			return nil
+		}
+		c.condemn(id, m)
+		return errWrong
+	})
 }
 
 // Read implements io.Reader.
@@ -58,13 +72,10 @@ func (c *checked) finish() error {
 		return notYet(err)
 	}
 	c.sum.Write(b)
-	cache, id := c.o.c, c.o.entry.ID()
-	if !c.o.meta.Unproven.matches(c.sum.Sum(nil)) {
-		cache.condemn(id, c.o.meta)
-		return errWrong
+	if err := c.judge(c.want.matches(c.sum.Sum(nil))); err != nil {
+		return err
 	}
 	c.held, c.done = b, true
-	cache.proveLater(id)
 	return nil
 }
 
@@ -77,6 +88,12 @@ func notYet(err error) error {
 }
 
 // Close implements io.Closer.
-func (c *checked) Close() error { return c.body.Close() }
+func (c *checked) Close() error {
+	err := c.body.Close() // a Read that waits comes back
+	if c.gone != nil {
+		c.gone()
+	}
+	return err
+}
 
 func (u *unproven) matches(sum []byte) bool { return hex.EncodeToString(sum) == u.Hex }

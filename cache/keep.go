@@ -24,7 +24,8 @@ type keeper struct {
 	entry *disk.Entry // being filled; acquired
 	fill  *disk.Fill
 	live  *live
-	taken bool // by the transport
+	taken bool      // by the transport
+	carry *unproven // members may carry it
 	why   string
 }
 
@@ -34,6 +35,9 @@ func (v *visit) newKeeper() *keeper { return &keeper{v: v} }
 func (k *keeper) send(req *http.Request) (*http.Response, error) {
 	k.requested = k.v.c.o.Now()
 	ctx := k.v.watchReach(ranges.WithKeeper(req.Context(), k.engine))
+	if k.carry != nil {
+		ctx = ranges.WithVouched(ctx)
+	}
 	resp, err := k.v.t.Next.RoundTrip(req.WithContext(ctx))
 	k.received = k.v.c.o.Now()
 	return resp, err
@@ -53,11 +57,12 @@ func (k *keeper) response(resp *http.Response) rules.Response {
 
 // engine implements ranges.WithKeeper.
 func (k *keeper) engine(resp *http.Response, total int64) ranges.Keeper {
+	k.taken = true
 	r, ok := bodyRange(resp)
 	if !ok || !k.open(resp, r, total) {
+		k.taken = false
 		return nil
 	}
-	k.taken = true
 	return &filling{fill: k.fill, live: k.live}
 }
 
@@ -106,9 +111,19 @@ func (k *keeper) newEntry(answer rules.Response, total int64) *disk.Entry {
 	}
 	m := newMeta(k.v.req.Key, rules.Keep(k.v.req, answer), k.v.t.Realm)
 	k.v.public(m)
+	if k.taken {
+		m.Unproven = k.carry
+	}
 	raw, err := m.encode()
 	if err != nil {
 		return nil
+	}
+	if m.Unproven != nil { // it must not spoil what is right
+		e, err := k.v.c.store.Create(keyOf(m.Key), raw, total)
+		if err != nil {
+			return nil
+		}
+		return e
 	}
 	if e := k.sameVersion(m, answer, total); e != nil {
 		_ = e.SetMeta(raw)
@@ -140,6 +155,7 @@ func (k *keeper) sameVersion(m *meta, answer rules.Response, total int64) *disk.
 // keep returns resp with a body that is kept as it is read.
 func (k *keeper) keep(resp *http.Response) *http.Response {
 	v := k.v
+	from, accelerated := resp.Body.(altered)
 	v.c.headed(v, k.response(resp))
 	v.noteDigests(k.response(resp))
 	r, known := bodyRange(resp)
@@ -177,6 +193,9 @@ func (k *keeper) keep(resp *http.Response) *http.Response {
 		resp.Body = body
 	}
 	v.c.stats.missed.Add(1)
+	if k.carry != nil && accelerated {
+		return k.carried(resp, from)
+	}
 	return resp
 }
 

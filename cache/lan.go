@@ -36,6 +36,8 @@ type lan struct {
 	mu    sync.Mutex       // guards what follows
 	seen  map[string]known // by name
 	wrong map[string]fault // by name
+
+	noCarry time.Time // until then; see carry.go
 }
 
 // fault is that a neighbour's bytes were wrong.

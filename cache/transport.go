@@ -220,6 +220,7 @@ func (v *visit) forward(ask *http.Request, about *object) (*http.Response, error
 		ask = v.asking(rules.Revalidation(v.req, v.known, -1))
 	}
 	k := v.newKeeper()
+	k.carry = v.carries(ask)
 	resp, err := k.send(ask)
 	if instead := v.standIn(about, resp, err); instead != nil {
 		return instead, nil

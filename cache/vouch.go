@@ -29,7 +29,7 @@ import (
 type unproven struct {
 	Algo    string `json:"algo"`
 	Hex     string `json:"hex"`
-	From    string `json:"from"`              // the neighbour
+	From    string `json:"from,omitempty"`    // the neighbour; empty: members that carried parts
 	Certain bool   `json:"certain,omitempty"` // the digest is of the URL, or came with the very answer
 }
 
@@ -66,6 +66,9 @@ func (v *visit) lent() *http.Response {
 	}
 	if said := rules.Digests(v.in.URL, *head); len(said) > 0 && !certain {
 		d, certain, ok = said[0], true, true
+	}
+	if len(head.Header.Values("Content-Encoding")) > 0 && len(rules.Digests(v.in.URL, *head)) == 0 {
+		return nil // a digest from a list is one of what is decoded, or of what is not: nobody can tell
 	}
 	s, held := richest(found, from, *head)
 	if !ok || !held {
@@ -219,11 +222,7 @@ func (c *Cache) prove(e *disk.Entry) {
 		}
 		return
 	}
-	n := *m
-	n.Unproven = nil
-	if raw, err := n.encode(); err == nil && e.SetMeta(raw) == nil {
-		c.displace(rules.Key{ID: n.Key}, &n, e.ID())
-	}
+	c.accept(e, m)
 }
 
 // proveLater does it without the client.
@@ -244,7 +243,11 @@ func (c *Cache) condemn(id disk.ID, m *meta) {
 		c.digests.Doubt(m.Key)
 	}
 	c.stats.wrong.Add(1)
-	if c.lan != nil {
+	switch {
+	case c.lan == nil:
+	case m.Unproven.From == "":
+		c.lan.pause()
+	default:
 		c.lan.blame(m.Unproven.From, m.Unproven.Certain)
 	}
 }

@@ -44,11 +44,12 @@ func (c *Cluster) Sources(t ranges.Target) []ranges.Source {
 }
 
 // mayCarry reports whether members may carry t. They cannot read or alter https;
-// plain http they could, so only those of a trusted group get it. What carries
+// plain http they could, so only those of a trusted group get it, unless the body
+// will be checked against a digest. What carries
 // credentials goes through them only for the hosts that the user lists: sites
 // end sessions that jump between addresses.
 func (s *session) mayCarry(t ranges.Target) bool {
-	if t.URL.Scheme != "https" && !(t.URL.Scheme == "http" && (s.group.Trusted || s.c.o.Trust)) {
+	if t.URL.Scheme != "https" && !(t.URL.Scheme == "http" && (s.group.Trusted || s.c.o.Trust || t.Vouched)) {
 		return false
 	}
 	return !t.Credentials || s.c.o.Credentials != nil && s.c.o.Credentials(t.URL.Hostname())

@@ -8,11 +8,16 @@ import (
 	"time"
 )
 
-// key is what running downloads are found by.
+// key is what running downloads are found by. One whose bytes are yet to be checked
+// is only for those who will.
 func (t *Transport) key(req *http.Request) string {
 	u := *req.URL
 	u.Fragment = ""
-	return t.Realm + " " + u.String()
+	key := t.Realm + " " + u.String()
+	if isVouched(req.Context()) {
+		key += " vouched"
+	}
+	return key
 }
 
 // join answers req from a download that is already running, where that is

@@ -44,6 +44,8 @@ type Target struct {
 	Edge netip.AddrPort
 	// Credentials says that the request carries Cookie or Authorization.
 	Credentials bool
+	// Vouched says that the body will be checked against a digest, see WithVouched.
+	Vouched bool
 }
 
 // Source is one way to reach an origin's bytes: directly, by another network

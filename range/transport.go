@@ -117,7 +117,7 @@ func (p *probe) send() (*http.Response, error) {
 }
 
 func (p *probe) target() Target {
-	tg := Target{URL: p.req.URL, Credentials: hasCredentials(p.req.Header)}
+	tg := Target{URL: p.req.URL, Credentials: hasCredentials(p.req.Header), Vouched: isVouched(p.req.Context())}
 	if a := p.edge.Load(); a != nil && p.via == nil && !p.t.proxied(p.req) {
 		tg.Edge = *a
 	}
@@ -192,6 +192,9 @@ func (t *Transport) newDownload(p *probe, resp *http.Response, v version) *Downl
 		engine: e, transport: t, id: newID(), key: t.key(p.req), target: p.target(), version: v,
 		header: resp.Header.Clone(), status: resp.StatusCode, began: time.Now(),
 		kick: make(chan struct{}, 1), over: make(chan struct{}), played: played(p.req, resp, v.total), renewing: make(chan struct{}, 1), store: e.NewStore(), fetches: map[sched.ID]*fetch{},
+	}
+	if resp.Header.Get("Content-Encoding") != "" {
+		d.target.Vouched = false // nobody can tell whether the digest is of the coded form
 	}
 	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(p.req.Context()))
 	d.request = p.req.WithContext(d.ctx)

@@ -91,6 +91,31 @@ func TestSharedByDigest(t *testing.T) {
 	}
 }
 
+// Plain http goes over members of any group where the origin vouches for the body,
+// and otherwise over nobody.
+func TestPlainHTTP(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, testbed.Config{}, mbps(8), mbps(8))
+	h.group(hostel.Lend)
+	alice, bob := h.Rooms[0], h.Rooms[1]
+	h.within(loseTime, "alice hears that bob shares", func() bool { // or nobody notes digests
+		h.fetch(bob, h.URL("https", "/1MiB/something"), nil)
+		return len(h.cached(alice).Neighbours) > 0
+	})
+	for _, c := range []struct {
+		path    string
+		carried bool
+	}{
+		{"/32MiB/seed=7/dists/s/main/by-hash/SHA256/" + testbed.Content{Seed: 7, Size: 32 * mib}.SHA256(), true},
+		{"/32MiB/plain", false},
+	} {
+		h.fetch(alice, h.URL("http", c.path), nil)
+		if n := h.source(alice, bob.Name).Bytes; (n > 4*mib) != c.carried {
+			t.Errorf("%s: bob has carried %d bytes", c.path, n)
+		}
+	}
+}
+
 func (h *house) cached(r *hostel.Room) (s cache.Stats) {
 	h.t.Helper()
 	must(h.t, r.Get("/api/v1/cache", &s))
