@@ -7,12 +7,12 @@ import (
 	"runtime/metrics"
 )
 
-// Windows are reused, not collected, so a large heap holds little garbage: it may
-// grow by a quarter before it is collected, and not by a whole window. A quarter of
-// a small one is nothing, though: serving small files, collecting would take a third
-// of the processor. So it is a quarter or gcLeast, whichever is more.
+// Windows are reused, not collected, so a large heap holds little garbage: it need
+// not grow by a whole window before it is collected. A small one must not be collected
+// all the time, though: serving small files that would take a third of the processor.
+// So it may grow by gcLeast or gcPercent, whichever is more.
 const (
-	gcPercent = 25
+	gcPercent = 10
 	gcLeast   = 16 << 20
 )
 
@@ -37,7 +37,7 @@ func tuneGC() {
 // world for a moment.
 func gcTarget(live uint64) int {
 	p := int(gcLeast * 100 / max(live, 1<<20))
-	return max(gcPercent, p/25*25)
+	return max(gcPercent, p/5*5)
 }
 
 func liveHeap() uint64 {

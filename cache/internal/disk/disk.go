@@ -83,7 +83,7 @@ type Run struct{ Start, End int64 }
 type Options struct {
 	Size    int64 // budget in bytes on disk; 10 GiB
 	Reserve int64 // free disk to leave to others; min(1 GiB, 5 %), negative: none
-	Memory  int64 // for blocks in assembly and in the queue; 32 MiB
+	Memory  int64 // for blocks in assembly and in the queue; 16 MiB
 	// Placement multiplies the value of what is stored, for copies that are
 	// wanted here more or less than elsewhere. It is called under a lock.
 	Placement func(Key) float64
@@ -138,7 +138,7 @@ func (o *Options) setDefaults() {
 		o.Size = 10 << 30
 	}
 	if o.Memory <= 0 {
-		o.Memory = 32 << 20
+		o.Memory = 16 << 20
 	}
 	if o.BlockSize <= 0 {
 		o.BlockSize = BlockSize
