@@ -72,6 +72,8 @@ type Cache struct {
 	lan     *lan // nil: no neighbours
 	digests *digests.Table
 
+	placing placing
+
 	ctx    context.Context // of what goes on without a client
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
@@ -105,13 +107,14 @@ func Open(o Options) (*Cache, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	c := &Cache{o: o, log: o.Log, small: newMemory(o.Memory), behind: map[string]bool{}}
 	d := o.store
-	d.Size, d.Log, d.Now = o.Size, o.Log, o.Now
+	d.Size, d.Log, d.Now, d.Placement = o.Size, o.Log, o.Now, c.placing.factor
 	store, err := disk.Open(o.Dir, d)
 	if err != nil {
 		return nil, fmt.Errorf("open cache %s: %w", o.Dir, err)
 	}
-	c := &Cache{o: o, log: o.Log, store: store, small: newMemory(o.Memory), behind: map[string]bool{}}
+	c.store = store
 	c.digests = digests.Open(filepath.Join(o.Dir, "digests"), o.Now)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil

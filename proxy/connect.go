@@ -53,6 +53,11 @@ func (s *Server) serveConnect(w http.ResponseWriter, r *http.Request, client Cli
 		s.refuse(w, r, classify(err))
 		return
 	}
+	leave, ok := s.seat(w, r, client) // a tunnel's to its end, an intercepted connection's until it is one
+	if !ok {
+		return
+	}
+	defer leave()
 	if !s.hijacked.begin() {
 		panic(http.ErrAbortHandler)
 	}

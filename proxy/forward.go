@@ -30,6 +30,11 @@ type exchangeKey struct{}
 // forward sends the request through the pipeline and copies the answer. It
 // breaks the connection where the answer broke.
 func (s *Server) forward(w http.ResponseWriter, r *http.Request, client Client) {
+	leave, ok := s.seat(w, r, client)
+	if !ok {
+		return
+	}
+	defer leave()
 	s.stats.requests.Add(1)
 	if err := s.guardTarget(client, r.URL.Host); err != nil {
 		s.refuse(w, r, classify(err))

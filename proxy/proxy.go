@@ -82,6 +82,12 @@ type Server struct {
 	// need Proxy-Authorization (Basic).
 	Users map[string]string
 
+	// PerClient bounds the requests and tunnels that one client, a user or an
+	// address that is not on loopback, has at a time, and its connections to four
+	// times as many; what is beyond is answered 429. 0 means DefaultPerClient,
+	// less than 0 no bound.
+	PerClient int
+
 	// Guard keeps clients that are not on loopback away from this machine.
 	// Server applies it to the names asked for; the addresses that names
 	// resolve to are checked where they are dialled: put Guard.Control into

@@ -42,8 +42,12 @@ type state struct {
 	learnt   *learnt
 	logins   *logins
 
-	hijacked connSet       // tunnels, upgrades and handshakes
-	fresh    connSet       // connections that have not sent a request yet
+	hijacked  connSet // tunnels, upgrades and handshakes
+	fresh     connSet // connections that have not sent a request yet
+	perClient int     // write-once; see Server.PerClient
+	running   seats   // requests and tunnels
+	conns     seats   // connections that are no tunnels
+
 	closing  chan struct{} // closed when Shutdown begins
 	closeOne sync.Once
 	inners   sync.WaitGroup
@@ -117,6 +121,9 @@ func (s *Server) buildOnce() {
 	if s.dial = s.Dial; s.dial == nil {
 		s.dial = defaultDial(s.guard)
 	}
+	if s.perClient = s.PerClient; s.perClient == 0 {
+		s.perClient = DefaultPerClient
+	}
 	s.rules = newRules(s.Intercept)
 	s.learnt = newLearnt(s.now, s.Intercept.Known)
 	s.logins = newLogins(s.Users)
@@ -154,6 +161,7 @@ type connKey struct{}
 
 // trackFresh keeps the connections on which nothing has been asked yet.
 func (s *Server) trackFresh(c net.Conn, state http.ConnState) {
+	s.trackConn(c, state)
 	if state == http.StateNew {
 		s.fresh.add(c)
 		return

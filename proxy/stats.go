@@ -15,6 +15,7 @@ type stats struct {
 	intercepted atomic.Int64 // CONNECT read
 	refused     atomic.Int64 // our certificate refused
 	upgrades    atomic.Int64 // switched to another protocol
+	limited     atomic.Int64 // beyond what one client may have at a time
 }
 
 func (s *stats) write(w io.Writer) {
@@ -29,6 +30,7 @@ func (s *stats) write(w io.Writer) {
 		{"intercepted", "CONNECT requests intercepted.", &s.intercepted},
 		{"refused", "Connections whose client refused our certificate.", &s.refused},
 		{"upgrades", "Connections switched to another protocol.", &s.upgrades},
+		{"limited", "Requests and connections refused because their client had too many at a time.", &s.limited},
 	} {
 		name := "dtpx_proxy_" + c.name + "_total"
 		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s counter\n%s %d\n", name, c.help, name, name, c.value.Load())

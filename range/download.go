@@ -113,6 +113,7 @@ func (d *Download) joinLocked(req *http.Request, r Range) *Reader {
 	rd.id = d.plan.Join(r, 0, d.now())
 	rd.owner = len(d.readers) == 0
 	d.readers = append(d.readers, rd)
+	d.engine.crowd.join(d, clientOf(req.Context()).account())
 	return rd
 }
 
@@ -160,6 +161,7 @@ func (d *Download) step() (wait time.Duration, ok bool) {
 	}
 	d.plan.SetWindow(d.engine.Memory.grant(d, d.plan.Held(), d.engine.Window))
 	now := d.now()
+	d.shareLocked(now)
 	acts, wake := d.plan.Step(now)
 	for _, a := range acts {
 		d.doLocked(a)
@@ -296,6 +298,7 @@ func (d *Download) leave(r *Reader) {
 		}
 	}
 	d.plan.Leave(r.id)
+	d.engine.crowd.leave(d, clientOf(r.ctx).account())
 	d.sweepLocked()
 	d.served = d.served || r.pos == r.end
 	if len(d.readers) > 0 && r.owner { // slices carry the credentials of a client that is still there

@@ -66,6 +66,8 @@ type Engine struct {
 	active   map[string][]*Download // by key
 	log      []*entry               // newest last
 	redirect *redirects
+
+	crowd crowd
 }
 
 // keepFinished is how many finished downloads are remembered for Downloads.

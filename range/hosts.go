@@ -178,7 +178,10 @@ func (d *Download) learn() {
 	}
 	d.engine.Hosts.learn(d.request.URL, func(f *HostFacts) {
 		if s.Heads >= 2 {
-			f.Ranges, f.Ignored, f.Lanes = true, 0, s.Lanes
+			f.Ranges, f.Ignored = true, 0
+			if !s.Cramped { // others were served as well, which says nothing about the host
+				f.Lanes = s.Lanes
+			}
 			f.Rate = s.Lane
 		} else if s.Mismatched > 0 {
 			f.Ignored++

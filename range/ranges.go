@@ -20,6 +20,7 @@
 package ranges
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -90,7 +91,12 @@ type Client struct {
 	// Name is shown in the list of downloads and separates what is
 	// remembered of redirects.
 	Name string
+	// Account is who the client counts for where several share this machine's
+	// line and memory; "" means Name.
+	Account string
 }
+
+func (c Client) account() string { return cmp.Or(c.Account, c.Name) }
 
 type clientKey struct{}
 

@@ -43,6 +43,9 @@ func (n *node) openCluster() error {
 	}
 	if n.cache != nil {
 		n.cache.Ask(n.neighbours)
+		if o.Share != nil {
+			n.cache.Place(n.places)
+		}
 	}
 	local := n.engine.Sources
 	n.engine.Sources = func(t ranges.Target) []ranges.Source {
@@ -62,6 +65,22 @@ func (n *node) neighbours() (all []cache.Neighbour) {
 		all = append(all, cache.Neighbour{Name: s.Name, Trusted: s.Trusted, Version: s.Version, Via: s.Via})
 	}
 	return all
+}
+
+// places are the machines over which what is cached is spread: this one and the
+// members whose caches count. Their names stay with them, by their keys.
+func (n *node) places() (self string, others []string) {
+	own := n.cluster.Info().Self
+	if own == nil {
+		return "", nil
+	}
+	for _, s := range n.cluster.Sharers() {
+		if s.Trusted {
+			// A host's name may change, and its end is the beginning of the key.
+			others = append(others, s.Name[strings.LastIndexByte(s.Name, ' ')+1:])
+		}
+	}
+	return own.Node.Short(), others
 }
 
 // configuredGroup is the group that the config file names, which goes before

@@ -140,5 +140,5 @@ func clientContext(ctx context.Context, c proxy.Client) context.Context {
 	case c.Addr != netip.Addr{}:
 		name = c.Addr.String()
 	}
-	return ranges.WithClient(ctx, ranges.Client{Name: name})
+	return ranges.WithClient(ctx, ranges.Client{Name: name, Account: c.User})
 }

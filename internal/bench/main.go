@@ -89,6 +89,8 @@ var cases = []benchCase{
 	{"hostel ceiling", (*bench).ceiling},
 	{"hostel matrix", (*bench).matrix},
 	{"hostel idle", (*bench).idle},
+	{"hostel clients", (*bench).crowding},
+	{"hostel 200", (*bench).house200},
 }
 
 func main() {

@@ -25,7 +25,7 @@ const judgeTime = time.Second
 
 // startTrial opens the ramp of s when the plan is engaged: one more lane.
 func (p *Plan) startTrial(s *source, now Time) {
-	if s.info.Lanes > s.lanes && s.info.Start <= 1 && s.ceiling != 1 {
+	if s.limit() > s.lanes && s.info.Start <= 1 && s.ceiling != 1 {
 		if s.rtt >= distantAfter && p.othersUsable(s, now) {
 			s.lanes, s.trial.waits = min(2, s.limit()), true
 			return
@@ -165,6 +165,7 @@ type SourceStats struct {
 	RTT           time.Duration
 	Gone, Parked  bool
 	Benched       bool
+	Cramped       bool // its lanes were bound for the sake of others
 }
 
 // Stats describes a source.
@@ -173,7 +174,7 @@ func (p *Plan) Stats(id SourceID, now Time) SourceStats {
 	return SourceStats{
 		Fresh: s.fresh, Wasted: s.wasted, Rate: s.recent.over(4, now), Lane: s.meter.now(), Lanes: s.lanes,
 		Open: len(s.reqs), Requests: s.requests, Heads: s.heads, Refused: s.refused, Ceiling: s.ceiling, Peak: s.peak, Mismatched: s.wrong,
-		RTT: s.rtt, Gone: s.gone, Parked: s.parked, Benched: now < s.ready,
+		RTT: s.rtt, Gone: s.gone, Parked: s.parked, Benched: now < s.ready, Cramped: s.cramped,
 	}
 }
 

@@ -12,6 +12,10 @@ type source struct {
 	id        SourceID
 	reqs      []*request // open ones
 	lanes     int        // requests it should have in flight
+	most      int        // bound of them from outside, 0 = none; see SetLanes
+	wish      int        // lanes that it had before it was bound
+	cramped   bool       // it has been bound
+	surplus   bool       // it has just been bound to less than it has in flight
 	ceiling   int        // connections its host bears, once that is known
 	rtt       time.Duration
 	meter     meter // of one lane
@@ -165,10 +169,14 @@ func (p *Plan) addRates(now Time) (sum float64) {
 }
 
 func (s *source) limit() int {
+	n := s.info.Lanes
 	if s.ceiling > 0 {
-		return min(s.ceiling, s.info.Lanes)
+		n = min(n, s.ceiling)
 	}
-	return s.info.Lanes
+	if s.most > 0 {
+		n = min(n, s.most)
+	}
+	return n
 }
 
 func (s *source) usable(now Time) bool {

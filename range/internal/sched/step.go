@@ -19,7 +19,7 @@ func (p *Plan) Step(now Time) (acts []Action, wake Time) {
 		acts = p.giveUpSilent(acts, now)
 		p.judge(now)
 	}
-	acts = p.resume(acts, now)
+	acts = p.shed(p.resume(acts, now), now)
 	if p.engaged {
 		acts = p.yield(acts, now)
 		acts = p.fill(acts, around, now)
@@ -329,7 +329,7 @@ func (p *Plan) pick(head *request, s *source, now Time) *request {
 // there is, as slice 0 did, and goes on by itself: slices would cost a round
 // trip each and let the connection's congestion window fall.
 func (p *Plan) soleLane(s *source, now Time) bool {
-	return s.lanes == 1 && (s.ceiling == 1 || s.trial.undone || s.trial.settled) && !p.othersUsable(s, now)
+	return s.lanes == 1 && (s.ceiling == 1 || s.most == 1 || s.trial.undone || s.trial.settled) && !p.othersUsable(s, now)
 }
 
 // nearest is the missing range that is nearest ahead of a reader inside its
