@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/elazarl/goproxy"
@@ -29,6 +30,7 @@ type connect struct {
 	host, port string // host is canonical
 	client     Client
 	w          *responseWriter
+	leave      func() // its seat: a tunnel has it to its end, an intercepted connection until it is one
 }
 
 func (c *connect) addr() string { return net.JoinHostPort(c.host, c.port) }
@@ -53,11 +55,12 @@ func (s *Server) serveConnect(w http.ResponseWriter, r *http.Request, client Cli
 		s.refuse(w, r, classify(err))
 		return
 	}
-	leave, ok := s.seat(w, r, client) // a tunnel's to its end, an intercepted connection's until it is one
+	leave, ok := s.seat(w, r, client)
 	if !ok {
 		return
 	}
-	defer leave()
+	c.leave = sync.OnceFunc(leave)
+	defer c.leave()
 	if !s.hijacked.begin() {
 		panic(http.ErrAbortHandler)
 	}

@@ -67,6 +67,7 @@ func (s *Server) intercept(ctx context.Context, c *connect, conn net.Conn, head 
 	}
 	ses.handshook = s.now()
 	s.stats.intercepted.Add(1)
+	c.leave() // its requests will have their own
 	if err := s.inbox.put(tc); err != nil {
 		conn.Close()
 	}
