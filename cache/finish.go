@@ -34,7 +34,7 @@ func (v *visit) left(e *disk.Entry) {
 
 // finish fetches what is missing of an entry.
 func (v *visit) finish(ctx context.Context, id disk.ID) {
-	in := v.in.Clone(ranges.WithClient(ctx, ranges.Client{Name: "cache"}))
+	in := v.in.Clone(ranges.WithClient(ctx, ranges.Client{Name: "cache", Background: true}))
 	in.Header.Del("Range")
 	in.Header.Del("If-Range")
 	again := &visit{t: v.t, c: v.c, in: in}

@@ -37,11 +37,12 @@ type crowd struct {
 
 // presence is a download in the crowd.
 type presence struct {
-	accounts []string // of its readers
+	readers  int
+	accounts []string // of those that somebody waits for
 	last     time.Time
 }
 
-func (c *crowd) join(d *Download, account string) {
+func (c *crowd) join(d *Download, who Client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.downloads == nil {
@@ -52,21 +53,24 @@ func (c *crowd) join(d *Download, account string) {
 		p = &presence{}
 		c.downloads[d] = p
 	}
-	p.accounts = append(p.accounts, account)
+	p.readers++
+	if !who.Background {
+		p.accounts = append(p.accounts, who.account())
+	}
 	p.last, c.counted = time.Now(), time.Time{}
 }
 
-func (c *crowd) leave(d *Download, account string) {
+func (c *crowd) leave(d *Download, who Client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.downloads[d]
 	if p == nil {
 		return
 	}
-	if i := slices.Index(p.accounts, account); i >= 0 {
+	if i := slices.Index(p.accounts, who.account()); i >= 0 && !who.Background {
 		p.accounts = slices.Delete(p.accounts, i, i+1)
 	}
-	if len(p.accounts) == 0 {
+	if p.readers--; p.readers == 0 {
 		delete(c.downloads, d)
 	}
 	c.counted = time.Time{}
@@ -106,8 +110,12 @@ func (c *crowd) countLocked(now time.Time) {
 }
 
 // lanesOf is the part of a download with readers of these accounts: of each of
-// them its equal part, divided by the downloads that it has.
+// them its equal part, divided by the downloads that it has. What nobody waits
+// for keeps out of the way.
 func lanesOf(accounts []string, busy map[string]int, most int) int {
+	if len(accounts) == 0 {
+		return min(1, len(busy))
+	}
 	if len(busy) < 2 {
 		return 0
 	}

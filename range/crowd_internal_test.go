@@ -18,6 +18,7 @@ func TestLanesOf(t *testing.T) {
 	}{
 		{"alone", []string{"a"}, map[string]int{"a": 9}, 0},
 		{"nobody", nil, nil, 0},
+		{"in the background", nil, map[string]int{"a": 1}, 1},
 		{"one against one", []string{"a"}, map[string]int{"a": 1, "b": 1}, 0},
 		{"one of eight", []string{"a"}, map[string]int{"a": 8, "b": 1}, 2},
 		{"one against eight", []string{"b"}, map[string]int{"a": 8, "b": 1}, 0},

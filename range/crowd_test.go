@@ -81,8 +81,8 @@ func (g *guest) conns() (n int) {
 func TestClientsShareTheLine(t *testing.T) {
 	for _, c := range []struct {
 		many  int
-		least float64 // of the line, for the one; by downloads it would be 0.11 and 0.05
-	}{{8, 0.4}, {20, 0.28}} { // 20 have a connection each at least, and the next slice's beside it
+		least float64 // of the line, for the one
+	}{{8, 0.4}, {20, 0.28}} { // in connections 0.5 and 0.44, less what slices that end overlap
 		synctest.Test(t, func(t *testing.T) {
 			m := newMem(t, testbed.Config{TLSListen: "off"}, line, nil)
 			a, b := m.guest("anna").starts(c.many), m.guest("bert")

@@ -113,7 +113,7 @@ func (d *Download) joinLocked(req *http.Request, r Range) *Reader {
 	rd.id = d.plan.Join(r, 0, d.now())
 	rd.owner = len(d.readers) == 0
 	d.readers = append(d.readers, rd)
-	d.engine.crowd.join(d, clientOf(req.Context()).account())
+	d.engine.crowd.join(d, clientOf(req.Context()))
 	return rd
 }
 
@@ -298,7 +298,7 @@ func (d *Download) leave(r *Reader) {
 		}
 	}
 	d.plan.Leave(r.id)
-	d.engine.crowd.leave(d, clientOf(r.ctx).account())
+	d.engine.crowd.leave(d, clientOf(r.ctx))
 	d.sweepLocked()
 	d.served = d.served || r.pos == r.end
 	if len(d.readers) > 0 && r.owner { // slices carry the credentials of a client that is still there

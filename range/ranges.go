@@ -94,6 +94,9 @@ type Client struct {
 	// Account is who the client counts for where several share this machine's
 	// line and memory; "" means Name.
 	Account string
+	// Background says that nobody waits for it: it counts for nobody, and takes
+	// one connection where somebody else is served.
+	Background bool
 }
 
 func (c Client) account() string { return cmp.Or(c.Account, c.Name) }
