@@ -42,7 +42,9 @@ func (d *Download) addLocked(s Source) {
 	if len(d.sources) == 0 {
 		info.Rate = 0 // slice 0 will tell
 	}
-	d.sources = append(d.sources, &origin{Source: s})
+	lane := s.Lane(d.target)
+	_, info.Follows = lane.(pipeline)
+	d.sources = append(d.sources, &origin{Source: s, lanes: []Lane{lane}})
 	d.plan.AddSource(info)
 }
 
