@@ -104,9 +104,10 @@ func TestBorrow(t *testing.T) {
 			b.want(b.get("/f"), 200, body) // its own now
 			b.want(b.get("/f", "Range", span(7, size-1)), 206, body[7:size-1])
 			l.cost(0, 0)
-			if b.cache.Stats().Borrowed != int64(size) || r.cache.Stats().Given != int64(size) {
-				t.Errorf("borrowed %d, given %d", b.cache.Stats().Borrowed, r.cache.Stats().Given)
+			if n := b.cache.Stats().Borrowed; n != int64(size) {
+				t.Errorf("borrowed %d", n)
 			}
+			waitFor(t, func() bool { return r.cache.Stats().Given == int64(size) }) // counted once all is sent
 		})
 	}
 }
@@ -121,6 +122,7 @@ func TestBorrowPart(t *testing.T) {
 		r.want(r.get("/f", "Range", span(0, part)), 206, body[:part])
 		l, b := lend(t, r, true)
 		b.knows(l)
+		b.engine.Connections = 1 // what more of them have in their sockets when they are cut would count
 		l.free()
 		if ranged {
 			b.want(b.get("/f", "Range", span(1000, part-1000)), 206, body[1000:part-1000])

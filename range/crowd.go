@@ -95,6 +95,14 @@ func (c *crowd) lanes(d *Download, busy bool, most int) int {
 	return lanesOf(p.accounts, c.busy, most)
 }
 
+// others reports that other downloads than d run.
+func (c *crowd) others(d *Download) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, in := c.downloads[d]
+	return len(c.downloads) > 1 || len(c.downloads) == 1 && !in
+}
+
 func (c *crowd) countLocked(now time.Time) {
 	c.counted, c.busy = now, map[string]int{}
 	for _, p := range c.downloads {

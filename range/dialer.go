@@ -53,38 +53,18 @@ type pathSource struct {
 // path, from any goroutine, and several times at once; the path must outlive
 // that context. Its errors count against this source alone.
 func NewDialer(base *http.Transport, kind, name string, dial func(ctx context.Context, t Target) (net.Conn, error)) Source {
-	b := base.Clone()
-	b.Proxy, b.DialTLSContext = nil, nil
-	//lint:ignore SA1019 a base that has it would go past the path
-	b.DialTLS = nil
-	return &pathSource{b, kind, name, dial}
+	return &pathSource{base, kind, name, dial}
 }
 
 func (s *pathSource) Kind() string { return s.kind }
 func (s *pathSource) Name() string { return s.name }
 
 func (s *pathSource) Lane(t Target) Lane {
-	tr := oneConn(s.base)
-	tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		if asked, ok := ctx.Value(requestKey{}).(context.Context); ok {
-			ctx = asked
-		}
+	return &pipe{connector: connector{s.base, func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c, err := s.dial(ctx, t)
 		if err != nil {
 			return nil, &pathError{err}
 		}
 		return c, nil
-	}
-	return pathLane{connLane{tr}}
-}
-
-// pathLane ends dialling with the request it is for: http.Transport would let
-// it go on for the sake of later requests, and a path costs its peer something.
-type pathLane struct{ connLane }
-
-type requestKey struct{}
-
-func (l pathLane) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	return l.connLane.RoundTrip(req.WithContext(context.WithValue(ctx, requestKey{}, ctx)))
+	}}}
 }

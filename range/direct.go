@@ -73,20 +73,36 @@ func oneConn(base *http.Transport) *http.Transport {
 }
 
 func (s *direct) Lane(t Target) Lane {
-	tr := oneConn(s.base)
+	dial := s.base.DialContext
 	if s.dial != nil {
-		tr.DialContext = s.dial
+		dial = s.dial
 	}
-	if dial := tr.DialContext; t.Edge.IsValid() {
-		if dial == nil {
-			dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
-		}
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
+	if way := dial; t.Edge.IsValid() {
 		edge := t.Edge.String()
-		tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return dial(ctx, network, edge)
+		dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return way(ctx, network, edge)
 		}
 	}
+	if s.bare(t) {
+		return &pipe{connector: connector{s.base, dial}}
+	}
+	tr := oneConn(s.base)
+	tr.DialContext = dial
 	return connLane{tr}
+}
+
+// bare reports that nothing but dial and TLS leads to t: no parent proxy.
+func (s *direct) bare(t Target) bool {
+	if s.base.Proxy != nil {
+		if u, err := s.base.Proxy(&http.Request{URL: t.URL, Header: http.Header{}}); u != nil || err != nil {
+			return false
+		}
+	}
+	//lint:ignore SA1019 a base that has it connects by it
+	return s.base.DialTLSContext == nil && s.base.DialTLS == nil && s.base.Dial == nil
 }
 
 // connLane is a Lane of one connection.

@@ -77,6 +77,7 @@ type fetch struct {
 	r      Range
 	cancel context.CancelFunc
 	wake   chan struct{}
+	lane   Lane // while its answer is being read and no other request follows on it; guarded by mu
 }
 
 // now is the plan's clock.
@@ -199,7 +200,7 @@ func (d *Download) doLocked(a sched.Action) {
 		f := d.fetchLocked(a.Req, a.Source, a.Range)
 		var ctx context.Context
 		ctx, f.cancel = context.WithCancel(d.ctx)
-		lane, req := d.laneLocked(a.Source), d.sliceRequestLocked(ctx, a.Range)
+		lane, req := d.laneLocked(a), d.sliceRequestLocked(ctx, a.Range)
 		d.wg.Add(1)
 		go func() {
 			defer d.wg.Done()
@@ -229,41 +230,6 @@ func (f *fetch) stop() {
 		f.cancel()
 	}
 	f.resume()
-}
-
-// laneLocked takes an idle lane of the source or a new one.
-func (d *Download) laneLocked(id sched.SourceID) Lane {
-	o := d.sources[id-1]
-	if n := len(o.lanes); n > 0 {
-		lane := o.lanes[n-1]
-		o.lanes = o.lanes[:n-1]
-		return lane
-	}
-	return o.Lane(d.target)
-}
-
-// parkLane keeps a lane for the next request of its source.
-func (d *Download) parkLane(id sched.SourceID, lane Lane) {
-	d.mu.Lock()
-	o := d.sources[id-1]
-	keep := !d.closed && !d.plan.Complete()
-	if keep {
-		o.lanes = append(o.lanes, lane)
-	}
-	d.mu.Unlock()
-	if !keep {
-		lane.Close()
-	}
-}
-
-// dropLanesLocked closes the idle lanes: they lead to another address.
-func (d *Download) dropLanesLocked() {
-	for _, o := range d.sources {
-		for _, l := range o.lanes {
-			l.Close()
-		}
-		o.lanes = nil
-	}
 }
 
 // failLocked ends the download with err once readers have used up what is stored.

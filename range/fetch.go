@@ -39,15 +39,17 @@ func (d *Download) sliceRequestLocked(ctx context.Context, r Range) *http.Reques
 func (d *Download) open(f *fetch, lane Lane, req *http.Request) {
 	defer f.cancel()
 	resp, err := lane.RoundTrip(req)
+	d.noteBalk(lane)
 	if err != nil {
 		lane.Close()
 		d.ended(f, &fault{err: err}, false)
 		return
 	}
 	if bad := d.version.check(resp, f.r); bad != nil {
+		bad.behind = d.misplaced(lane, bad)
 		reusable := discard(resp)
 		if reusable {
-			d.parkLane(f.src, lane)
+			d.parkLane(f, lane)
 		} else {
 			lane.Close()
 		}
@@ -56,7 +58,11 @@ func (d *Download) open(f *fetch, lane Lane, req *http.Request) {
 		return
 	}
 	d.mu.Lock()
+	if p, ok := lane.(pipeline); ok {
+		d.plan.Answered(f.src, p.Took())
+	}
 	d.plan.Opened(f.id, d.now())
+	f.lane = lane
 	d.mu.Unlock()
 	d.nudge()
 	d.pump(f, resp, lane)
@@ -80,9 +86,9 @@ func (d *Download) pump(f *fetch, resp *http.Response, lane Lane) {
 	left, err := d.copyIn(f, body)
 	whole := err == nil && left <= d.drainSize && d.drain(f, body)
 	resp.Body.Close()
-	if lane != nil {
+	if lane != nil && !d.passed(f) {
 		if whole {
-			d.parkLane(f.src, lane)
+			d.parkLane(f, lane)
 		} else {
 			lane.Close()
 		}
@@ -245,7 +251,9 @@ func (d *Download) ended(f *fetch, bad *fault, closed bool) {
 			}
 			o.refused = o.refused || local(o)
 		}
-		o.last = bad.Error()
+		if !bad.behind {
+			o.last = bad.Error()
+		}
 		d.engine.Log.Debug("slice failed", "id", d.id, "source", o.Name(), "range", f.r, "err", bad.err)
 	}
 	d.plan.Ended(f.id, why, wait, closed, d.now())
@@ -256,7 +264,7 @@ func classify(f *fault) sched.Cause {
 	u, away := unavailable(f.err)
 	var path *pathError
 	switch {
-	case f.renewed:
+	case f.renewed, f.behind:
 		return sched.Again
 	case away && u.After < 0:
 		return sched.Out

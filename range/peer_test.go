@@ -70,9 +70,15 @@ func sourcesOf(ps []*peer) func(ranges.Target) []ranges.Source {
 // peers with links of the rest.
 func group(t *testing.T, files http.Handler, rates ...int64) (*mem, []*peer) {
 	t.Helper()
+	return groupAt(t, 5*time.Millisecond, files, rates...)
+}
+
+// groupAt is the same with links of a delay, one way.
+func groupAt(t *testing.T, delay time.Duration, files http.Handler, rates ...int64) (*mem, []*peer) {
+	t.Helper()
 	m := newMem(t, testbed.Config{Files: files, TLS: func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.X25519} }},
-		testbed.Shape{Delay: 5 * time.Millisecond, Down: rates[0]}, &ranges.Engine{MinSize: 64 << 10, Connections: 1})
-	ps := newPeers(m, 5*time.Millisecond, rates[1:]...)
+		testbed.Shape{Delay: delay, Down: rates[0]}, &ranges.Engine{MinSize: 64 << 10, Connections: 1})
+	ps := newPeers(m, delay, rates[1:]...)
 	m.engine.Sources = sourcesOf(ps)
 	return m, ps
 }

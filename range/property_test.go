@@ -106,7 +106,10 @@ func newGame(t *testing.T, seed uint64) *game {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: o}
+	// A server that has read the next request on a connection no longer notices
+	// that this has gone: what its handlers wait for ends with the game.
+	living, die := context.WithCancel(context.Background())
+	server := &http.Server{Handler: o, BaseContext: func(net.Listener) context.Context { return living }}
 	go server.Serve(&limited{Listener: ln, max: rng.IntN(4) * rng.IntN(4)})
 	others := rng.IntN(4)
 	g.engine = (&ranges.Engine{
@@ -125,6 +128,7 @@ func newGame(t *testing.T, seed uint64) *game {
 		g.engine.Close()
 		base.CloseIdleConnections()
 		server.Close()
+		die()
 	}
 	return g
 }

@@ -107,6 +107,7 @@ type fault struct {
 	status     int
 	retryAfter time.Duration
 	renewed    bool // the target had expired and there is a fresh one
+	behind     bool // it may have been the answer to another request on its connection
 	err        error
 }
 

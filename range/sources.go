@@ -42,7 +42,13 @@ func (d *Download) addLocked(s Source) {
 	if len(d.sources) == 0 {
 		info.Rate = 0 // slice 0 will tell
 	}
-	d.sources = append(d.sources, &origin{Source: s})
+	lane := s.Lane(d.target)
+	if _, ok := lane.(pipeline); ok {
+		// Where other downloads share the line, its round trip is that of a queue
+		// which they keep full: it only looks far.
+		info.Follows = !local(s) || !d.engine.crowd.others(d)
+	}
+	d.sources = append(d.sources, &origin{Source: s, lanes: []Lane{lane}})
 	d.plan.AddSource(info)
 }
 

@@ -18,7 +18,7 @@ func (p *Plan) Ended(id ID, why Cause, retryAfter time.Duration, closed bool, no
 	if q.meter.bins > 0 {
 		q.src.freed = q.meter.rate
 	}
-	p.drop(q)
+	p.drop(q, now)
 	s := q.src
 	if closed {
 		s.closing = append(s.closing, now)
@@ -54,7 +54,8 @@ func (p *Plan) Ended(id ID, why Cause, retryAfter time.Duration, closed bool, no
 }
 
 // drop takes q out of the plan and gives back what it did not bring.
-func (p *Plan) drop(q *request) {
+func (p *Plan) drop(q *request, now Time) {
+	p.release(q, now)
 	if i, ok := slices.BinarySearchFunc(p.reqs, q.id, func(o *request, id ID) int { return int(o.id - id) }); ok {
 		p.reqs = slices.Delete(p.reqs, i, i+1)
 	}
@@ -69,6 +70,9 @@ func (p *Plan) drop(q *request) {
 		q.hedges.hedge = nil
 	default:
 		p.giveBack(span.Range{Start: q.pos, End: q.end})
+	}
+	if q.adopted {
+		q.src.trial.since = max(q.src.trial.since, now)
 	}
 	if q == p.first {
 		p.first, p.engaged = nil, true
@@ -142,7 +146,7 @@ func (p *Plan) shrink(s *source) bool {
 	s.refused++
 	// Those still waiting for an answer count: if one of them is refused too,
 	// the ceiling sinks once more.
-	s.ceiling = max(1, len(s.reqs))
+	s.ceiling = max(1, s.conns())
 	if s.info.Ceiling > 0 {
 		s.ceiling = min(s.ceiling, s.info.Ceiling)
 	}

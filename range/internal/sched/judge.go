@@ -1,6 +1,9 @@
 package sched
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // experiment is the question whether the lanes a source got since it had
 // `from` of them are worth having. One answer takes a second; it is asked
@@ -25,6 +28,10 @@ const judgeTime = time.Second
 
 // startTrial opens the ramp of s when the plan is engaged: one more lane.
 func (p *Plan) startTrial(s *source, now Time) {
+	if p.following(s) && p.othersUsable(s, now) && s.limit() > 1 && s.info.Start < 4 && s.ceiling != 1 {
+		s.lanes, s.info.Start, s.trial.waits = 1, 0, true
+		return
+	}
 	if s.limit() > s.lanes && s.info.Start <= 1 && s.ceiling != 1 {
 		if s.rtt >= distantAfter && p.othersUsable(s, now) {
 			s.lanes, s.trial.waits = min(2, s.limit()), true
@@ -40,6 +47,11 @@ func (p *Plan) startTrial(s *source, now Time) {
 	}
 }
 
+// worthTrying is how much has to be left of a download for the trial of another
+// connection to a far host: where nothing comes of it, the one that filled the
+// link has lost up to two seconds of its rate.
+const worthTrying = 15 * time.Second
+
 // startWaiting opens the ramp of a far source beside others. As long as its first
 // connections are gathering speed, whatever is added seems to bring something:
 // 16 lanes on one link of 4 MB/s, 120 ms away, and slices that take 5 s.
@@ -47,7 +59,18 @@ func (p *Plan) startWaiting(s *source, now Time) {
 	if !s.trial.waits || !s.steady(now) {
 		return
 	}
-	s.trial = experiment{on: true, slow: true, from: s.lanes, base: s.recent.over(4, now), since: now, grew: now, had: s.fresh + s.wasted}
+	base := s.recent.over(4, now)
+	if p.following(s) {
+		s.top = max(s.recent.over(8, now), 0.99*s.top)
+		if slices.ContainsFunc(s.reqs, p.whole) || now-s.trial.since < 3*judgeTime || s.recent.over(8, now) < 0.9*s.top {
+			return // another connection begins, or one gathers speed after a loss
+		}
+		if p.endsIn(p.sumRate(now)) < worthTrying {
+			return
+		}
+		base = s.top
+	}
+	s.trial = experiment{on: true, slow: true, from: s.lanes, base: base, since: now, grew: now, had: s.fresh + s.wasted}
 	s.lanes = min(2*s.lanes, s.limit())
 }
 
@@ -61,7 +84,7 @@ func (s *source) steady(now Time) bool {
 // step is by how much the ramp multiplies the lanes: by 2, or by 4 where each
 // step costs several round trips that can be felt.
 func (s *source) step() int {
-	if !s.trial.slow && s.rtt >= 30*time.Millisecond {
+	if (!s.trial.slow || s.info.Follows && s.lanes > 1) && s.rtt >= 30*time.Millisecond {
 		return 4
 	}
 	return 2
@@ -79,6 +102,15 @@ func (p *Plan) ramp(s *source, now Time) {
 	}
 }
 
+// trialTime is how long lanes are looked at. Where a loss can keep back what
+// has come for a second, that has to be a small part of it.
+func (p *Plan) trialTime(s *source) time.Duration {
+	if s.trial.slow && p.following(s) {
+		return 2*judgeTime + binTime
+	}
+	return judgeTime + binTime
+}
+
 // paysAfter is the shortest time in which lanes can show what they bring.
 const paysAfter = 150 * time.Millisecond
 
@@ -91,14 +123,26 @@ func (p *Plan) pays(s *source, now Time) bool {
 		return true
 	}
 	d := now - t.grew
-	if d < max(paysAfter, 4*s.rtt) || t.slow && d < judgeTime+binTime {
+	if d < max(paysAfter, 4*s.rtt) || t.slow && d < p.trialTime(s) {
 		return false
 	}
 	rate := max(float64(s.fresh+s.wasted-t.had)/d.Seconds(), s.recent.lately(now))
 	if t.slow {
 		rate = s.recent.over(4, now)
 	}
-	return rate >= t.base*(1+0.4*float64(s.lanes-t.from)/float64(t.from))
+	if p.following(s) { // what waited for a lost segment comes all at once
+		rate = s.recent.over(8, now)
+	}
+	return rate >= t.base*(1+p.gainOf(s)*float64(s.lanes-t.from)/float64(t.from))
+}
+
+// gainOf is the part of what a new lane could bring that it has to. One that is
+// tried by slices with a round trip between them brings half of it.
+func (p *Plan) gainOf(s *source) float64 {
+	if p.following(s) {
+		return 0.2
+	}
+	return 0.4
 }
 
 // judge reverts lanes that bring less than a tenth of what they should.
@@ -118,7 +162,7 @@ func (p *Plan) judge(now Time) {
 			continue
 		}
 		p.ramp(s, now)
-		if now-t.since >= judgeTime+binTime {
+		if now-t.since >= p.trialTime(s) {
 			p.judgeSource(s, t, now)
 		}
 	}
@@ -126,6 +170,9 @@ func (p *Plan) judge(now Time) {
 
 func (p *Plan) judgeSource(s *source, t *experiment, now Time) {
 	rate := s.recent.over(4, now)
+	if p.following(s) {
+		rate = s.recent.over(8, now)
+	}
 	if t.undone {
 		if rate < 0.8*t.peak { // they did help
 			s.lanes = min(t.to, s.limit())
@@ -138,11 +185,15 @@ func (p *Plan) judgeSource(s *source, t *experiment, now Time) {
 	// what was there before says little. That each brings much less than one of
 	// them has shown to bring says that they share something.
 	sharing := 3*s.meter.now() < s.sustained
-	if !sharing && (expected <= 0 || rate-t.base >= 0.1*expected) {
+	least, strikes := 0.1, 2
+	if t.slow && p.following(s) {
+		least, strikes = p.gainOf(s), 1
+	}
+	if !sharing && (expected <= 0 || rate-t.base >= least*expected) {
 		t.settled = true
 		return
 	}
-	if t.strikes++; t.strikes < 2 {
+	if t.strikes++; t.strikes < strikes {
 		t.since = now
 		return
 	}
@@ -173,7 +224,7 @@ func (p *Plan) Stats(id SourceID, now Time) SourceStats {
 	s := p.source(id)
 	return SourceStats{
 		Fresh: s.fresh, Wasted: s.wasted, Rate: s.recent.over(4, now), Lane: s.meter.now(), Lanes: s.lanes,
-		Open: len(s.reqs), Requests: s.requests, Heads: s.heads, Refused: s.refused, Ceiling: s.ceiling, Peak: s.peak, Mismatched: s.wrong,
+		Open: s.conns(), Requests: s.requests, Heads: s.heads, Refused: s.refused, Ceiling: s.ceiling, Peak: s.peak, Mismatched: s.wrong,
 		RTT: s.rtt, Gone: s.gone, Parked: s.parked, Benched: now < s.ready, Cramped: s.cramped,
 	}
 }

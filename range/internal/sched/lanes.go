@@ -47,11 +47,15 @@ func (p *Plan) shed(acts []Action, now Time) []Action {
 		}
 		s.surplus = false
 		lasting := slices.DeleteFunc(slices.Clone(s.reqs), func(q *request) bool {
-			return q.hedge != nil || q.hedges != nil || q == p.first || q.head && p.eta(q, now) < shedAfter
+			return q.hedge != nil || q.hedges != nil || q == p.first || q.ahead != nil || q.head && p.eta(q, now) < shedAfter
 		})
 		slices.SortFunc(lasting, func(a, b *request) int { return cmp.Compare(a.pos, b.pos) })
 		for _, q := range lasting[min(len(lasting), s.lanes):] {
-			p.drop(q)
+			if b := q.behind; b != nil { // it has no connection of its own
+				p.drop(b, now)
+				acts = append(acts, Action{Kind: Cancel, Req: b.id})
+			}
+			p.drop(q, now)
 			s.closing = append(s.closing, now)
 			acts = append(acts, Action{Kind: Cancel, Req: q.id})
 		}

@@ -15,13 +15,26 @@ func (p *Plan) newRequest(s *source, r span.Range, now Time) *request {
 	return q
 }
 
+// Answered notes how long an answer of a source took from when it was asked for
+// on a connection that stood ready; 0 says nothing.
+func (p *Plan) Answered(src SourceID, d time.Duration) {
+	if s := p.source(src); d > 0 && (s.rtt == 0 || d < s.rtt) {
+		s.rtt = d
+	}
+}
+
 // Opened notes that req's response has come and keeps the rules of one version.
 func (p *Plan) Opened(id ID, now Time) {
 	q := p.request(id)
 	if q == nil {
 		return
 	}
-	if !q.head && q.src.rtt == 0 {
+	if q.ahead != nil { // it has come although the one ahead has not been reported to have ended
+		q.ahead.passed = true
+		p.release(q.ahead, now)
+	}
+	if q.followed {
+	} else if !q.head && q.src.rtt == 0 {
 		q.src.rtt = now - q.began
 	} else if !q.head {
 		q.src.rtt = min(q.src.rtt, now-q.began) // the least one is nearest to the path's
@@ -45,6 +58,7 @@ func (p *Plan) Opened(id ID, now Time) {
 func (p *Plan) pair(s *source, now Time) {
 	short := float64(p.p.Window) < 1.5*p.total.over(4, now)
 	switch {
+	case p.following(s):
 	case s.info.Lanes == 1 && s.rtt >= distantAfter && s.ceiling == 0 && s.refused == 0 && !short:
 		s.info.Lanes, s.lanes, s.paired = 2, 2, true
 	case s.paired && short:
@@ -57,6 +71,9 @@ func (p *Plan) pair(s *source, now Time) {
 // request goes out on the one that has just become free, so that one counts.
 func (p *Plan) nextRate(s *source, now Time) float64 {
 	rate := p.provenRate(s, now)
+	if o := p.front(s, now); o != nil {
+		return min(max(p.rateOf(o, now), rate/8), 2*rate)
+	}
 	if !s.paired || s.freed == 0 {
 		return rate
 	}

@@ -79,6 +79,7 @@ type Action struct {
 	Req    ID
 	Source SourceID
 	Range  span.Range // of Open
+	Behind ID         // of Open: ask on the connection of this one, whose answer is being read; see Unfollow
 	Reused bool       // of Open: false asks for a connection of its own at once
 }
 
@@ -114,6 +115,7 @@ type SourceInfo struct {
 	Rate    float64       // bytes/s of one lane, 0 = unknown
 	Ready   Time          // not before this time
 	Only    *span.Set     // what it holds, nil = everything
+	Follows bool          // a request can follow another one on its connection
 }
 
 // Plan is the state of one download. Create it with New.
@@ -136,6 +138,7 @@ type Plan struct {
 	hedged    int64
 	uplink    uplink
 	overdrawn bool // see Overdrawn
+	oneByOne  bool // see NoFollowing
 	known     bool // the host is known to serve ranges and to be worth it
 	proven    bool // it has served one to this download
 	headAt    Time

@@ -9,11 +9,16 @@ func (p *Plan) sliceFor(s *source, off int64, now Time) int64 {
 	switch {
 	case s.meter.now() == 0:
 		return p.trialFor(s)
-	case p.unproven(s):
+	case p.unproven(s, now):
 		return p.p.Trial
+	case p.succeeds(s, now):
+		return 2 * p.p.Trial
 	}
 	rate, sum := p.nextRate(s, now), p.sumRate(now)
 	t := max(p.p.SliceTime, 16*s.rtt)
+	if p.following(s) {
+		t = p.p.SliceTime
+	}
 	if lead, ok := p.lead(off); ok {
 		t = min(t, max(time.Duration(2*float64(lead)/sum*float64(time.Second)), p.p.MinTime, 4*s.rtt))
 	}
@@ -33,20 +38,26 @@ func (p *Plan) sliceFor(s *source, off int64, now Time) int64 {
 		left := max(full*float64(p.free.Size()), lane*(p.endsIn(sum)-s.rtt).Seconds())
 		n = max(n, min(quiet, full*float64(p.p.Window)*p.windowPart(s), left))
 	}
+	if p.following(s) {
+		n = p.followSize(s, n, rate, share, now)
+	}
 	return min(max(int64(n), p.p.MinSlice), p.p.MaxSlice)
 }
 
 // unproven reports that the next request of s goes out on a connection that is
 // yet to be made, far away and on a link that others of s may fill: beside those
 // it may crawl for seconds, with a slice that the reader waits for.
-func (p *Plan) unproven(s *source) bool {
-	return s.trial.slow && !s.trial.settled && len(s.reqs) >= s.peak
+func (p *Plan) unproven(s *source, now Time) bool {
+	return s.trial.slow && !s.trial.settled && len(s.reqs) >= s.peak && p.front(s, now) == nil
 }
 
 // trialFor is the size of a request of a source whose rate is unknown. Far away a
 // second one beside the first has to last until a third can be there: a round
 // trip of the first source, as no other is known yet, at the rate of the others.
 func (p *Plan) trialFor(s *source) int64 {
+	if p.following(s) && len(s.reqs) > 0 {
+		return 2 * p.p.Trial
+	}
 	rtt := p.sources[0].rtt
 	if len(s.reqs) == 0 || s.info.Lanes > 1 || rtt < distantAfter {
 		return p.p.Trial

@@ -25,6 +25,7 @@ type source struct {
 	paired    bool    // see pair
 	freed     float64 // bytes/s of the request that ended last
 	best      float64 // of any of its requests over binTime
+	top       float64 // best rate of a while; fades
 	sustained float64 // the same, without the first binTime of each, which may be a burst
 	ready     Time    // benched until then
 	strikes   int     // failures in a row
@@ -65,7 +66,12 @@ type request struct {
 	cut      bool
 	carried  int64 // bytes it read through although they were stored
 	meter    meter
-	mark     Time // up to when its busy time is counted
+	mark     Time     // up to when its busy time is counted
+	ahead    *request // whose answer comes first on the same connection
+	behind   *request // that follows on the same connection
+	followed bool     // there was one ahead: its round trip is not known
+	probe    bool     // on a connection that may not pay; see probing
+	passed   bool     // the one behind has been answered: its connection is not free
 }
 
 func (q *request) opened(now Time) {
@@ -77,8 +83,11 @@ func (q *request) rest() int64 { return max(0, q.end-q.pos) }
 
 // silence is how long nothing has come although something should.
 func (q *request) silence(now Time) time.Duration {
-	if q.waiting {
+	switch {
+	case q.waiting:
 		return 0
+	case q.ahead != nil:
+		return q.ahead.silence(now)
 	}
 	return now - q.heard
 }
@@ -91,6 +100,9 @@ func (s *source) holds(off int64) bool {
 // softAfter is the silence after which others may help q.
 func (p *Plan) softAfter(q *request) time.Duration {
 	d := max(p.p.Soft, 3*q.src.rtt)
+	if p.following(q.src) { // a loss in slow start: what comes behind it is here, but not to be had
+		d = max(p.p.Soft, 5*q.src.rtt)
+	}
 	if !q.head {
 		d = max(d, 4*q.src.rtt+p.p.Soft/2)
 	}
@@ -133,7 +145,10 @@ func (p *Plan) rateOf(q *request, now Time) float64 {
 // eta is when q will have brought all it owns, as a duration from now.
 func (p *Plan) eta(q *request, now Time) time.Duration {
 	d := time.Duration(float64(q.rest()) / p.rateOf(q, now) * float64(time.Second))
-	if !q.head {
+	switch {
+	case q.ahead != nil:
+		d += p.eta(q.ahead, now)
+	case !q.head:
 		d += max(0, q.src.rtt-(now-q.began))
 	}
 	return d
@@ -211,12 +226,13 @@ func (p *Plan) capacity(s *source, now Time) bool {
 		return false
 	}
 	open, busy := len(s.reqs), 0
+	front := p.front(s, now)
 	for _, q := range s.reqs {
-		if !p.ending(q, now) && !p.distant(q, now) {
+		if !p.ending(q, now) && !p.distant(q, now) && !p.runsOut(q, now) && !p.crawls(q, front, now) {
 			busy++
 		}
 	}
-	return busy < s.lanes && open < 2*s.lanes && open+s.lingering(now) < s.limit2()
+	return busy < s.lanes && (front != nil || open < 2*s.lanes && s.conns()+s.lingering(now) < s.limit2())
 }
 
 // limit2 bounds connections: those of the lanes plus one for each that is
@@ -233,7 +249,12 @@ func (s *source) limit2() int {
 
 // ending reports that q will be done within a moment and will not go on.
 func (p *Plan) ending(q *request, now Time) bool {
-	return q.head && q.wire.End == q.end && !q.waiting && p.eta(q, now) <= p.tailOf(q.src, now)
+	if !q.head || q.wire.End != q.end || q.waiting {
+		return false
+	}
+	// After a loss all that has come since then shows at once.
+	gap := p.following(q.src) && 2*q.silence(now) > 3*q.src.rtt
+	return gap || p.eta(q, now) <= p.tailOf(q.src, now)
 }
 
 // tailOf is how long before the end of a request of s the next one leaves: a
@@ -244,6 +265,11 @@ func (p *Plan) ending(q *request, now Time) bool {
 // connection is ready, unless the window is too short for anyone to start late.
 func (p *Plan) tailOf(s *source, now Time) time.Duration {
 	switch {
+	case p.following(s):
+		if s.fresh < 8*p.p.Trial { // its connection gathers speed
+			return 6*s.rtt + p.p.Tail
+		}
+		return 3*s.rtt + p.p.Tail // what the link's queue holds comes on top of the round trip
 	case s.peak > 1 && float64(p.p.Window) >= 1.5*p.total.lately(now):
 		return s.rtt + p.p.Tail*4/15
 	case s.peak > 1 || s.rtt < distantAfter:
@@ -260,7 +286,7 @@ const distantAfter = 40 * time.Millisecond
 // needed, which is soon after a trial, it would take as long.
 func (p *Plan) distant(q *request, now Time) bool {
 	s := q.src
-	return s.info.Lanes == 1 && s.heads == 0 && len(s.reqs) == 1 && s.strikes == 0 && q.hedges == nil && now-q.began >= distantAfter && now-q.began < p.softAfter(q)
+	return s.info.Lanes == 1 && !s.info.Follows && s.heads == 0 && len(s.reqs) == 1 && s.strikes == 0 && q.hedges == nil && now-q.began >= distantAfter && now-q.began < p.softAfter(q)
 }
 
 // bench keeps a source that failed away for 0.5 s · 2^k, at most 30 s.

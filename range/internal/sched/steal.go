@@ -49,10 +49,10 @@ func (p *Plan) hedgeHead(q *request, s *source, now Time) *request {
 		return nil
 	}
 	at := p.have.From(q.pos).End
-	if p.deadEnd(q, s, now) || !s.holds(at) || at >= q.end {
+	if p.tooBusy(s, now) || p.deadEnd(q, s, now) || !s.holds(at) || at >= q.end {
 		return nil
 	}
-	if p.hedged >= p.p.HedgeBudget+p.p.MaxSlice/2 || len(s.reqs)+s.lingering(now) >= max(s.limit2(), 2) || s.ceiling == 1 && q.silence(now) < p.p.Hard {
+	if p.hedged >= p.p.HedgeBudget+p.p.MaxSlice/2 || s.conns()+s.lingering(now) >= max(s.limit2(), 2) || s.ceiling == 1 && q.silence(now) < p.p.Hard {
 		return nil
 	}
 	n := min(q.end-at, p.sliceFor(s, at, now), p.allowance(s, now))
@@ -81,7 +81,7 @@ func (p *Plan) othersUsable(not *source, now Time) bool {
 // lateHead is the request that a client waits for and that will take too long
 // to bring the rest of what it owns.
 func (p *Plan) lateHead(q *request, now Time) *request {
-	if q == nil || q.hedge != nil || p.eta(q, now) < p.p.HeadLate {
+	if q == nil || q.hedge != nil || p.eta(q, now) < p.p.HeadLate || p.gathers(q, now) {
 		return nil
 	}
 	return q
@@ -113,10 +113,10 @@ func (p *Plan) steal(s *source, now Time) *request {
 // connections have shown to bring: a bad connection, not a slow source. It may
 // exceed the lanes by one, never the host's ceiling.
 func (p *Plan) rescue(q *request, s *source, now Time) *request {
-	if q == nil || !p.able(s, now) || p.rateOf(q, now) > s.best/8 || p.capacity(s, now) || p.deadEnd(q, s, now) {
+	if q == nil || !p.able(s, now) || p.rateOf(q, now) > s.best/8 || p.capacity(s, now) || p.tooBusy(s, now) && !p.slowed(q.src, s, now) || p.deadEnd(q, s, now) {
 		return nil
 	}
-	if len(s.reqs)+s.lingering(now) >= min(s.limit2(), s.lanes+1) || s.ceiling == 1 {
+	if s.conns()+s.lingering(now) >= min(s.limit2(), s.lanes+1) || s.ceiling == 1 {
 		return nil
 	}
 	return p.split(q, s, s.best, now)
@@ -138,6 +138,9 @@ func (p *Plan) split(q *request, s *source, vt float64, now Time) *request {
 		keep, guard = 0, 0
 	} else {
 		keep = max(keep, guard)
+		if p.following(q.src) { // and the next connection would have to gather speed
+			guard += 4 * vo * q.src.rtt.Seconds()
+		}
 	}
 	at := q.pos + int64(keep)
 	saved := (rest - keep) / vo

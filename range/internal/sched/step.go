@@ -40,7 +40,7 @@ func (p *Plan) yield(acts []Action, now Time) []Action {
 	}
 	for _, q := range p.reqs {
 		if q.waiting && q.src.holds(off) && q.src.usable(now) && !p.worthless(q.src, now) && q.src.lingering(now) == 0 {
-			p.drop(q)
+			p.drop(q, now)
 			q.src.closing = append(q.src.closing, now)
 			return append(acts, Action{Kind: Cancel, Req: q.id})
 		}
@@ -59,6 +59,9 @@ func (p *Plan) starved() (off int64, ok bool) {
 }
 
 func (p *Plan) nextWake(now Time) Time {
+	if at := p.headAt + p.helperDelay(); p.first != nil && !p.first.waiting && now < at {
+		return min(at, now+tickTime)
+	}
 	for _, q := range p.reqs {
 		if !q.waiting {
 			return now + tickTime
@@ -77,54 +80,6 @@ func (p *Plan) nextWake(now Time) Time {
 		return now + tickTime
 	}
 	return wake
-}
-
-// engage splits slice 0 as soon as helpers are worth it: at once where the
-// host is known, otherwise after HelperDelay or two round trips, and not if
-// slice 0 alone would be done within MinGain.
-func (p *Plan) engage(now Time) {
-	q := p.first
-	if p.engaged || q == nil || q.waiting {
-		return
-	}
-	delay := max(p.p.HelperDelay, min(2*q.src.rtt, 2*p.p.HelperDelay))
-	if p.known {
-		delay = 20 * time.Millisecond
-	}
-	if now-p.headAt < delay {
-		return
-	}
-	rate := q.meter.now()
-	if rate == 0 {
-		rate = 1
-	}
-	silent := q.silence(now) >= p.softAfter(q)
-	if !silent && (rate >= p.p.Alone || float64(q.wire.End-q.pos) < rate*p.p.MinGain.Seconds() || !p.hungry(now)) {
-		return
-	}
-	p.split0(now)
-	if silent {
-		q.end = q.pos
-		p.refree()
-	}
-}
-
-// split0 makes slice 0 an ordinary request that owns one slice.
-func (p *Plan) split0(now Time) {
-	q := p.first
-	p.engaged, p.first = true, nil
-	end := q.end
-	q.end = q.pos
-	p.refree()
-	if n := min(end, p.windowEnd(q.pos), q.pos+p.sliceFor(q.src, q.pos, now)) - q.pos; n > 0 && !q.waiting {
-		p.own(q, n)
-	}
-	if p.uplink = (uplink{since: now}); q.src == p.sources[0] {
-		p.uplink.base = q.src.meter.now()
-	}
-	for _, s := range p.sources {
-		p.startTrial(s, now)
-	}
 }
 
 // hungry reports that some reader could take more than it gets.
@@ -163,7 +118,7 @@ func (p *Plan) giveUpSilent(acts []Action, now Time) []Action {
 			continue
 		}
 		acts = append(acts, Action{Kind: Cancel, Req: q.id})
-		p.drop(q)
+		p.drop(q, now)
 		q.src.closing = append(q.src.closing, now)
 		if idle && !replaceable {
 			continue
@@ -231,10 +186,10 @@ func (p *Plan) fill(acts []Action, around bool, now Time) []Action {
 	}
 	look := p.lookAt(around || p.late(head, now))
 	for _, s := range look {
-		open(p.hedgeHead(head, s, now))
-		open(p.rescue(p.lateHead(head, now), s, now))
+		open(p.follow(p.hedgeHead(head, s, now), now))
+		open(p.follow(p.rescue(p.lateHead(head, now), s, now), now))
 		for p.capacity(s, now) {
-			if !open(p.pick(head, s, now)) {
+			if !open(p.follow(p.pick(head, s, now), now)) {
 				p.news.idle = true
 				break
 			}
@@ -242,7 +197,7 @@ func (p *Plan) fill(acts []Action, around bool, now Time) []Action {
 	}
 	if _, ok := p.starved(); ok {
 		for _, s := range p.bySpeed() {
-			open(p.feed(s, now))
+			open(p.follow(p.feed(s, now), now))
 		}
 	}
 	return acts
@@ -258,10 +213,10 @@ func (p *Plan) late(head *request, now Time) bool {
 // ahead of the reader would come first.
 func (p *Plan) feed(s *source, now Time) *request {
 	off, ok := p.starved()
-	if !ok || !p.able(s, now) || !s.holds(off) || p.worthless(s, now) || p.stuck(s, now) {
+	if !ok || !p.able(s, now) || !s.holds(off) || p.worthless(s, now) || p.stuck(s, now) || p.tooBusy(s, now) {
 		return nil
 	}
-	if len(s.reqs) > s.lanes || len(s.reqs)+s.lingering(now) >= s.limit2() {
+	if len(s.reqs) > s.lanes || s.conns()+s.lingering(now) >= s.limit2() {
 		return nil
 	}
 	r, ok := p.nearest(s, now)
@@ -273,7 +228,11 @@ func (p *Plan) feed(s *source, now Time) *request {
 }
 
 func (p *Plan) openAction(q *request) Action {
-	return Action{Kind: Open, Req: q.id, Source: q.src.id, Range: q.wire}
+	a := Action{Kind: Open, Req: q.id, Source: q.src.id, Range: q.wire}
+	if q.ahead != nil {
+		a.Behind = q.ahead.id
+	}
+	return a
 }
 
 // bySpeed orders sources so that the fastest take what is most urgent.
@@ -385,6 +344,9 @@ func (p *Plan) leaveRoom(s *source, run, window span.Range, now Time) (left span
 		n := max(p.sliceFor(s, run.Start, now), p.p.MinSlice)
 		took := float64(n)/p.laneRate(s) + max(min(6*s.rtt, 4*coldStart), 3*s.rtt, coldStart).Seconds()
 		room := int64(p.rateOf(q, now)*took) - q.rest()
+		if p.gathers(q, now) {
+			room = max(room, p.p.Window/8-q.rest())
+		}
 		if room < p.p.MinSlice {
 			return run, true // no slivers
 		}

@@ -7,17 +7,23 @@ func (p *Plan) Yield(now Time) []Action {
 	s := p.sources[0]
 	var victim *request
 	for _, q := range s.reqs {
-		if q.hedge == nil && q.hedges == nil && (victim == nil || q.pos > victim.pos) {
+		if q.hedge == nil && q.hedges == nil && q.ahead == nil && (victim == nil || q.pos > victim.pos) {
 			victim = q
 		}
 	}
-	if victim == nil || len(s.reqs) < 2 {
+	if victim == nil || s.conns() < 2 {
 		return nil
 	}
-	p.drop(victim)
+	var acts []Action
+	for _, q := range []*request{victim.behind, victim} {
+		if q != nil {
+			p.drop(q, now)
+			acts = append(acts, Action{Kind: Cancel, Req: q.id, Source: s.id})
+		}
+	}
 	s.closing = append(s.closing, now)
 	s.refused++
-	s.ceiling = len(s.reqs)
+	s.ceiling = s.conns()
 	s.lanes = min(s.lanes, s.ceiling)
-	return []Action{{Kind: Cancel, Req: victim.id, Source: s.id}}
+	return acts
 }

@@ -170,6 +170,13 @@ var scenarios = []scenario{
 	{name: "TCP, one link alone, 120 ms", size: size / 4, links: tcp(120*time.Millisecond, 1)},
 	{name: "TCP, own line of 16 lanes, 3 peers, 40 ms", size: size, links: tcp(40*time.Millisecond, 4)},
 	{name: "TCP, own line of 16 lanes, 3 peers, 120 ms", size: size, links: tcp(120*time.Millisecond, 4)},
+	{name: "TCP, 2 MB/s a connection, 16 lanes, 3 peers, 120 ms", size: 4 * size, links: func(*rand.Rand) []link {
+		ls := tcp(120*time.Millisecond, 4)(nil)
+		for i := range ls {
+			ls[i].rate, ls[i].perConn = constant(2*mb), true
+		}
+		return ls
+	}},
 	{name: "own line of 16 lanes, 3 peers", size: size, links: own16},
 	{name: "own line of 16 lanes, 3 peers, 64 MB", size: 64e6, links: own16, known: true},
 	{name: "peers 8/4/2/1", size: size, links: each(8, 4, 2, 1), known: true},

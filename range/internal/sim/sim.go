@@ -75,6 +75,8 @@ type flow struct {
 	head   bool
 	credit float64
 	conn   *conn // where the link has TCP
+	ahead  *flow // whose answer comes before on that
+	ends   bool  // that is not used again
 }
 
 type world struct {
@@ -125,7 +127,7 @@ func run(s scenario, windowSize int64, seed uint64) result {
 func (w *world) begin() {
 	w.reader = w.plan.Join(span.Range{Start: 0, End: w.size}, 0, 0)
 	for _, l := range w.links {
-		w.plan.AddSource(sched.SourceInfo{Lanes: max(1, l.lanes), RTT: l.rtt})
+		w.plan.AddSource(sched.SourceInfo{Lanes: max(1, l.lanes), RTT: l.rtt, Follows: l.tcp})
 	}
 	first := &flow{src: 0, wire: span.Range{Start: 0, End: w.size}, head: true}
 	if w.links[0].tcp {
@@ -198,7 +200,9 @@ func (w *world) do(a sched.Action) {
 		l := w.links[f.src]
 		f.headAt = w.now + max(l.rtt, dt)
 		if l.tcp {
-			if w.take(f) {
+			if f.ahead = w.flow(a.Behind); f.ahead != nil {
+				f.conn = f.ahead.conn
+			} else if w.take(f) {
 				f.headAt += time.Duration(l.trips) * l.rtt
 			}
 		} else if open := w.open(f.src); l.dial && open >= w.conns[f.src] {
@@ -216,7 +220,35 @@ func (w *world) do(a sched.Action) {
 	}
 }
 
+// flow is that of a request, nil if it has ended.
+func (w *world) flow(id sched.ID) *flow {
+	if i := slices.IndexFunc(w.flows, func(f *flow) bool { return f.id == id }); i >= 0 {
+		return w.flows[i]
+	}
+	return nil
+}
+
+// passOn gives the connection of f to the flow that follows it, or makes that one
+// ask anew if it was cut.
+func (w *world) passOn(f *flow, cut bool) (passed bool) {
+	for _, o := range w.flows {
+		if o.ahead != f {
+			continue
+		}
+		if o.ahead = nil; cut {
+			o.conn = &conn{cwnd: initialWindow, used: w.now}
+			o.headAt = w.now + time.Duration(w.links[f.src].trips+1)*w.links[f.src].rtt
+		}
+		return true
+	}
+	return false
+}
+
 func (w *world) remove(f *flow, cut bool) {
+	if f.ahead != nil {
+		f.ahead.ends = true
+	}
+	f.ends = w.passOn(f, f.pos < f.wire.End) || f.ends
 	for i, o := range w.flows {
 		if o == f {
 			w.flows = append(w.flows[:i:i], w.flows[i+1:]...)
@@ -254,7 +286,9 @@ func (w *world) deliver(i int) {
 		if f.src != i {
 			continue
 		}
-		open++
+		if open++; f.ahead != nil {
+			continue
+		}
 		switch {
 		case l.quota > 0 && w.spent[i] >= l.quota:
 			if why := sched.Reset; f.head || w.now >= f.headAt {
@@ -317,8 +351,14 @@ func (w *world) deliverTCP(i int, total float64) {
 			active = append(active, f)
 		}
 	}
+	if l.perConn {
+		total *= float64(max(1, len(active)))
+	}
 	shares := w.shares(active, total, l.rtt)
 	for _, f := range active {
+		if l.perConn {
+			shares[f] = min(shares[f], l.rate(w.now)*dt.Seconds())
+		}
 		f.conn.got(shares[f], w.now, l.rtt, l.rate(w.now))
 		w.feed(f, shares[f])
 	}
@@ -352,7 +392,7 @@ func (w *world) finish(i int) {
 		if f.src == i && f.head && w.plan.Want(f.id, w.now) < 0 {
 			cut := f.pos < f.wire.End
 			w.remove(f, cut)
-			if !cut {
+			if !cut && !f.ends {
 				w.put(f)
 			}
 			w.plan.Ended(f.id, sched.Done, 0, cut, w.now)

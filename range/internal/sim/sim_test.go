@@ -68,13 +68,15 @@ var bounds = map[string]bound{
 	"peers 4x4, 40 ms":                         {ordinary(1.03), 0, 0.002},
 	// Four round trips until a peer's first byte, and then a trial: 0.6 s of 16.
 	"peers 4x4, 120 ms": {ordinary(1.09), 300 * time.Millisecond, 0.012},
-	// A connection that is alone gathers speed for 0.7 s of 16.
-	"TCP, one link alone, 120 ms":               {ordinary(1.05), time.Second, 0.02},
-	"TCP, own line of 16 lanes, 3 peers, 40 ms": {ordinary(1.03), 0, 0.003},
-	// With all of theirs gathering speed at once, and the peers' first a trial.
-	"TCP, own line of 16 lanes, 3 peers, 120 ms": {[4]float64{1.11, 1.095, 1.085, 1.085}, 150 * time.Millisecond, 0.006},
-	"one link 12 MB/s, 16 lanes":                 {[4]float64{1.025, 1.015, 1.015, 1.015}, 0, 0.005},
-	"two links of 4 MB/s, 16 lanes":              {ordinary(1.02), 0, 0.005},
+	// A connection that is alone gathers speed for 0.3 s of 16.
+	"TCP, one link alone, 120 ms":               {ordinary(1.03), 0, 0.006},
+	"TCP, own line of 16 lanes, 3 peers, 40 ms": {[4]float64{1.04, 1.025, 1.025, 1.025}, 0, 0.002},
+	// With all of theirs gathering speed at once, and the own line's twice.
+	"TCP, own line of 16 lanes, 3 peers, 120 ms": {[4]float64{1.095, 1.06, 1.055, 1.055}, 0, 0.004},
+	// Each step of the ramp is looked at for 2 s: about 12 s of 27.
+	"TCP, 2 MB/s a connection, 16 lanes, 3 peers, 120 ms": {[4]float64{1.65, 1.52, 1.42, 1.38}, 0, 0.001},
+	"one link 12 MB/s, 16 lanes":                          {[4]float64{1.025, 1.015, 1.015, 1.015}, 0, 0.005},
+	"two links of 4 MB/s, 16 lanes":                       {ordinary(1.02), 0, 0.005},
 }
 
 func TestScenarios(t *testing.T) {
