@@ -7,9 +7,10 @@ import "time"
 // server sends on without the pause of a round trip and the connection keeps its
 // speed. One connection then does what it takes two for otherwise; see pair.
 
-// following reports that requests of s follow one another.
+// following reports that requests of s follow one another. A source that is alone
+// asks for all at once instead, if its connections do not add up; see soleLane.
 func (p *Plan) following(s *source) bool {
-	return s.info.Follows && !p.oneByOne && s.rtt >= distantAfter
+	return s.info.Follows && !p.oneByOne && s.rtt >= distantAfter && len(p.sources) > 1
 }
 
 // follow puts q behind the request of its source that ends next, if one does.
