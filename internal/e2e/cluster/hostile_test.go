@@ -31,6 +31,9 @@ func (h *house) memory(r *hostel.Room) int64 {
 func TestHostileLAN(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, testbed.Config{}, 0, 0, 0)
+	for _, r := range h.Rooms {
+		r.Env = []string{"GOGC=25"} // the 16 MiB of garbage that a small heap may hold are 100 to the race detector
+	}
 	h.group(hostel.Lend)
 	bob, stranger := h.Rooms[1], h.Rooms[2]
 	h.dtpx(stranger, "group", "leave")

@@ -56,6 +56,7 @@ type House struct {
 
 // Room is one machine.
 type Room struct {
+	Env    []string // of its dtpx, beside what all have
 	Name   string
 	M      *netns.Machine
 	WAN    netns.Cable // A is the internet's end: its shaping is the download rate
@@ -228,6 +229,7 @@ func (r *Room) Command(ctx context.Context, name string, args ...string) *exec.C
 	cmd := r.M.Command(ctx, "unshare", append([]string{"--uts", "sh", "-c", script, r.Name, name}, args...)...)
 	cmd.Dir = r.Home
 	cmd.Env = []string{"HOME=" + r.Home, "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "GORACE=atexit_sleep_ms=0"}
+	cmd.Env = append(cmd.Env, r.Env...)
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
