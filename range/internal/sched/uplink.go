@@ -144,6 +144,8 @@ func (p *Plan) endTry(now Time) {
 	}
 	u.trying, u.since = nil, now
 	switch {
+	case gain > 2*u.lost: // more than they can have taken: some link has become faster meanwhile
+		p.acquit(group)
 	case gain >= 0.5*u.lost:
 		for _, s := range group {
 			s.parked = true

@@ -44,3 +44,30 @@ func TestParkingDoesNotSwing(t *testing.T) {
 		}
 	}
 }
+
+// A link that becomes faster while another source is set aside says nothing about
+// that one: it gains more than was given up.
+func TestCoincidenceIsNoSharedUplink(t *testing.T) {
+	g := newPlay(t, 8000, 2000, nil, 40, 20, 20, 20)
+	tried := false
+	g.adjust = func() {
+		if g.now > 300*ms {
+			g.rates[0] = 10
+		}
+		for _, s := range g.p.sources {
+			tried = tried || s.aside
+		}
+		if tried {
+			g.rates[0] = 140
+		}
+	}
+	g.run(20 * time.Second)
+	if !tried {
+		t.Fatal("nobody was suspected")
+	}
+	for id := SourceID(2); id <= 4; id++ {
+		if g.p.source(id).parked {
+			t.Errorf("source %d is parked: %v", id, g.p)
+		}
+	}
+}
