@@ -175,6 +175,7 @@ func TestIsPublic(t *testing.T) {
 	for a, want := range map[string]bool{
 		"45.1.0.1": true, "2001:470::1": true, "127.0.0.1": false, "10.1.2.3": false, "192.168.1.1": false, "172.16.0.1": false,
 		"100.64.0.1": false, "169.254.169.254": false, "0.0.0.0": false, "0.1.2.3": false, "224.0.0.1": false, "255.255.255.255": false,
+		"168.63.129.16": false, "192.0.2.1": false, "2001:db8::1": false, "2001::1": false,
 		"::1": false, "fe80::1": false, "fd00::1": false, "ff02::1": false, "64:ff9b::a00:1": false, "2002:a00:1::": false, "198.18.0.1": false,
 	} {
 		if got := isPublic(netip.MustParseAddr(a)); got != want {

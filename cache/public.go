@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http/httptrace"
 	"net/netip"
+
+	"dtpx/internal/special"
 )
 
 // reach is what the connection to an origin has shown: only what comes from a
@@ -35,22 +37,5 @@ func (v *visit) public(m *meta) {
 	}
 }
 
-var notPublic = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16"),
-}
-
-// isPublic reports an address that everybody reaches (RFC 6890). What only might
-// be one, such as IPv4 inside IPv6, is none.
-func isPublic(a netip.Addr) bool {
-	if !a.IsGlobalUnicast() || a.IsPrivate() {
-		return false
-	}
-	for _, p := range notPublic {
-		if p.Contains(a) {
-			return false
-		}
-	}
-	return true
-}
+// isPublic reports an address that everybody reaches.
+func isPublic(a netip.Addr) bool { return special.Class(a) == "" }

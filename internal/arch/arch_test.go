@@ -16,8 +16,8 @@ import (
 // may import outside themselves.
 var arrows = map[string][]string{
 	"range":   nil,
-	"cache":   {"range"},
-	"cluster": {"range", "internal/cork"},
+	"cache":   {"range", "internal/special"},
+	"cluster": {"range", "internal/cork", "internal/special"},
 	"certs":   nil,
 	"proxy":   {"internal/cork"},
 }

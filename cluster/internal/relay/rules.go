@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"dtpx/internal/special"
 )
 
 // Rules say where a member may be taken: public unicast addresses and the ports
@@ -52,7 +54,7 @@ func (r Rules) refuse(a netip.Addr) string {
 			return r.inside(a, p)
 		}
 	}
-	if why := classOf(a); why != "" {
+	if why := special.Class(a); why != "" {
 		return why
 	}
 	if r.Own != nil {
@@ -92,7 +94,7 @@ func embedded(a netip.Addr, prefix int) []netip.Addr {
 	b := a.As16()
 	v4 := func(i, j, k, l int) netip.Addr { return netip.AddrFrom4([4]byte{b[i], b[j], b[k], b[l]}) }
 	last := v4(12, 13, 14, 15)
-	switch classOf(a) {
+	switch special.Class(a) {
 	case "nat64", "compatible":
 		return []netip.Addr{last}
 	case "nat64-local": // where it sits depends on the prefix in use: RFC 6052 §2.2
@@ -115,72 +117,4 @@ func embedded(a netip.Addr, prefix int) []netip.Addr {
 		return []netip.Addr{v4(4, 5, 6, 7), netip.AddrFrom4(c)}
 	}
 	return nil
-}
-
-type class struct {
-	prefix netip.Prefix
-	name   string
-}
-
-func classOf(a netip.Addr) string {
-	for _, c := range classes {
-		if c.prefix.Contains(a) {
-			return c.name
-		}
-	}
-	if a.Is6() && !globalUnicast.Contains(a) {
-		return "reserved"
-	}
-	return ""
-}
-
-// globalUnicast is all of IPv6 that is given out (RFC 4291 §2.4, IANA).
-var globalUnicast = netip.MustParsePrefix("2000::/3")
-
-// classes follow IANA's special-purpose registries; first match counts.
-var classes = []class{
-	// Clouds' metadata services, named so that the log is; the last one is
-	// Azure's, which has a public address.
-	{netip.MustParsePrefix("169.254.169.254/32"), "metadata"},
-	{netip.MustParsePrefix("169.254.170.2/32"), "metadata"},
-	{netip.MustParsePrefix("100.100.100.200/32"), "metadata"},
-	{netip.MustParsePrefix("192.0.0.192/32"), "metadata"},
-	{netip.MustParsePrefix("fd00:ec2::/32"), "metadata"},
-	{netip.MustParsePrefix("fd20:ce::254/128"), "metadata"},
-	{netip.MustParsePrefix("168.63.129.16/32"), "metadata"},
-
-	{netip.MustParsePrefix("0.0.0.0/8"), "unspecified"},
-	{netip.MustParsePrefix("10.0.0.0/8"), "private"},
-	{netip.MustParsePrefix("100.64.0.0/10"), "cgnat"},
-	{netip.MustParsePrefix("127.0.0.0/8"), "loopback"},
-	{netip.MustParsePrefix("169.254.0.0/16"), "link-local"},
-	{netip.MustParsePrefix("172.16.0.0/12"), "private"},
-	{netip.MustParsePrefix("192.0.0.0/24"), "reserved"},
-	{netip.MustParsePrefix("192.0.2.0/24"), "documentation"},
-	{netip.MustParsePrefix("192.31.196.0/24"), "reserved"},
-	{netip.MustParsePrefix("192.52.193.0/24"), "reserved"},
-	{netip.MustParsePrefix("192.88.99.0/24"), "reserved"},
-	{netip.MustParsePrefix("192.168.0.0/16"), "private"},
-	{netip.MustParsePrefix("192.175.48.0/24"), "reserved"},
-	{netip.MustParsePrefix("198.18.0.0/15"), "benchmark"},
-	{netip.MustParsePrefix("198.51.100.0/24"), "documentation"},
-	{netip.MustParsePrefix("203.0.113.0/24"), "documentation"},
-	{netip.MustParsePrefix("224.0.0.0/4"), "multicast"},
-	{netip.MustParsePrefix("255.255.255.255/32"), "broadcast"},
-	{netip.MustParsePrefix("240.0.0.0/4"), "reserved"},
-
-	{netip.MustParsePrefix("::/128"), "unspecified"},
-	{netip.MustParsePrefix("::1/128"), "loopback"},
-	{netip.MustParsePrefix("::/96"), "compatible"},
-	{netip.MustParsePrefix("64:ff9b::/96"), "nat64"},
-	{netip.MustParsePrefix("64:ff9b:1::/48"), "nat64-local"},
-	{netip.MustParsePrefix("2001::/32"), "teredo"},
-	{netip.MustParsePrefix("2001:2::/48"), "benchmark"},
-	{netip.MustParsePrefix("2001::/23"), "reserved"},
-	{netip.MustParsePrefix("2001:db8::/32"), "documentation"},
-	{netip.MustParsePrefix("2002::/16"), "6to4"},
-	{netip.MustParsePrefix("3fff::/20"), "documentation"},
-	{netip.MustParsePrefix("fc00::/7"), "private"},
-	{netip.MustParsePrefix("fe80::/10"), "link-local"},
-	{netip.MustParsePrefix("ff00::/8"), "multicast"},
 }
