@@ -70,7 +70,7 @@ func (p *paced) Write(b []byte) (n int, err error) {
 func alone(t *testing.T, h http.HandlerFunc) *rig {
 	r := newRig(t, h)
 	r.engine.Connections = 1
-	r.cache.Ask(func() []Neighbour { return []Neighbour{{Name: "p", Via: refusing{}}} })
+	r.cache.Ask(func() []Neighbour { return []Neighbour{{ID: "p", Name: "p", Via: refusing{}}} })
 	return r
 }
 

@@ -57,12 +57,11 @@ func (k *keeper) response(resp *http.Response) rules.Response {
 
 // engine implements ranges.WithKeeper.
 func (k *keeper) engine(resp *http.Response, total int64) ranges.Keeper {
-	k.taken = true
 	r, ok := bodyRange(resp)
-	if !ok || !k.open(resp, r, total) {
-		k.taken = false
+	if !ok || !k.open(resp, r, total, k.carry) {
 		return nil
 	}
+	k.taken = true
 	return &filling{fill: k.fill, live: k.live}
 }
 
@@ -75,15 +74,16 @@ func bodyRange(resp *http.Response) (r ranges.Range, ok bool) {
 	return cr.Range, err == nil && len(resp.Header.Values("Content-Range")) == 1
 }
 
-// open makes or finds the entry that the body of resp goes to.
-func (k *keeper) open(resp *http.Response, r ranges.Range, total int64) bool {
+// open makes or finds the entry that the body of resp goes to; owes is what a body
+// that others may alter has to turn out to be, nil for any other.
+func (k *keeper) open(resp *http.Response, r ranges.Range, total int64, owes *unproven) bool {
 	answer := k.response(resp)
 	if k.into != nil {
 		if k.into.entry == nil || !k.continues(answer, total) {
 			return false
 		}
 		k.entry = k.into.entry.Acquire()
-	} else if k.entry = k.newEntry(answer, total); k.entry == nil {
+	} else if k.entry = k.newEntry(answer, total, owes); k.entry == nil {
 		return false
 	}
 	k.fillFrom(k.entry, r)
@@ -104,37 +104,32 @@ func (k *keeper) continues(answer rules.Response, total int64) bool {
 
 // newEntry makes the entry of a storable answer, or takes the one that holds the
 // same version already; nil if it may not be kept.
-func (k *keeper) newEntry(answer rules.Response, total int64) *disk.Entry {
+func (k *keeper) newEntry(answer rules.Response, total int64, owes *unproven) *disk.Entry {
 	ok, why := rules.Storable(k.v.req, answer)
 	if k.why = why; !ok {
 		return nil
 	}
 	m := newMeta(k.v.req.Key, rules.Keep(k.v.req, answer), k.v.t.Realm)
 	k.v.public(m)
-	if k.taken {
-		m.Unproven = k.carry
-	}
+	m.Unproven = owes
 	raw, err := m.encode()
 	if err != nil {
 		return nil
 	}
-	if m.Unproven != nil { // it must not spoil what is right
-		e, err := k.v.c.store.Create(keyOf(m.Key), raw, total)
-		if err != nil {
-			return nil
+	if owes == nil { // one that owes must neither spoil nor displace what is right
+		if e := k.sameVersion(m, answer, total); e != nil {
+			_ = e.SetMeta(raw)
+			k.v.c.displace(k.v.req.Key, m, e.ID())
+			return e
 		}
-		return e
 	}
-	if e := k.sameVersion(m, answer, total); e != nil {
-		_ = e.SetMeta(raw)
-		k.v.c.displace(k.v.req.Key, m, e.ID())
-		return e
-	}
-	e, err := k.v.c.store.Create(keyOf(k.v.req.Key.ID), raw, total)
+	e, err := k.v.c.store.Create(keyOf(m.Key), raw, total)
 	if err != nil {
 		return nil
 	}
-	k.v.c.displace(k.v.req.Key, m, e.ID())
+	if owes == nil {
+		k.v.c.displace(k.v.req.Key, m, e.ID())
+	}
 	return e
 }
 
@@ -170,7 +165,7 @@ func (k *keeper) keep(resp *http.Response) *http.Response {
 	case v.in.Method != http.MethodGet:
 		body = nil
 	case known && total > smallMax:
-		if !k.open(resp, r, total) {
+		if !k.open(resp, r, total, nil) {
 			body = nil
 		}
 	case resp.StatusCode == http.StatusPartialContent || !known && !delimited(resp) || !k.storable(resp):

@@ -5,9 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,7 +19,8 @@ import (
 
 // Neighbour is another machine that shares its cache by an Offer.
 type Neighbour struct {
-	Name    string
+	ID      string // what stays with it; it may take another name
+	Name    string // for people
 	Trusted bool   // its bytes count although no digest of the origin covers them
 	Version uint64 // of its summary
 	Via     http.RoundTripper
@@ -34,52 +33,10 @@ type lan struct {
 	list func() []Neighbour
 
 	mu    sync.Mutex       // guards what follows
-	seen  map[string]known // by name
-	wrong map[string]fault // by name
+	seen  map[string]known // by ID
+	wrong map[string]fault // by ID
 
 	noCarry time.Time // until then; see carry.go
-}
-
-// fault is that a neighbour's bytes were wrong.
-type fault struct {
-	points int
-	at     time.Time
-}
-
-// barTime is for how long such a neighbour is not asked.
-const barTime = 24 * time.Hour
-
-// blame names who gave wrong bytes. Where the digest may have been older than the
-// content, once may have been bad luck.
-func (l *lan) blame(name string, certain bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.wrong == nil || len(l.wrong) >= 1024 {
-		l.wrong = map[string]fault{}
-	}
-	f := fault{l.wrong[name].points + 1, l.c.o.Now()}
-	if certain {
-		f.points++
-	}
-	l.wrong[name] = f
-	l.c.log.Warn("a neighbour gave bytes that are not what the origin's digest says", "neighbour", name, "dropped", f.points > 1)
-}
-
-func (l *lan) barredLocked(name string) bool {
-	f := l.wrong[name]
-	return f.points > 1 && l.c.o.Now().Sub(f.at) < barTime
-}
-
-// barred are the neighbours that are not asked.
-func (l *lan) barred() (all []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, n := range slices.Sorted(maps.Keys(l.wrong)) {
-		if l.barredLocked(n) {
-			all = append(all, n)
-		}
-	}
-	return all
 }
 
 type known struct {
@@ -127,7 +84,7 @@ func (l *lan) run() {
 		case <-tick.C:
 		}
 		for _, n := range l.list() {
-			if l.version(n.Name) != n.Version {
+			if l.version(n.ID) != n.Version {
 				l.learn(n)
 			}
 		}
@@ -135,17 +92,10 @@ func (l *lan) run() {
 }
 
 // version is that of the summary of a neighbour which is known; 0 for none.
-func (l *lan) version(name string) uint64 {
+func (l *lan) version(id string) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.seen[name].version
-}
-
-// source is an entry of a neighbour.
-type source struct {
-	n    Neighbour
-	id   string
-	held []ranges.Range
+	return l.seen[id].version
 }
 
 // candidates are the neighbours that may hold a key, by their summaries: without a
@@ -153,7 +103,7 @@ type source struct {
 func (l *lan) candidates(k disk.Key, vouched bool) (all []Neighbour, tags []tag) {
 	for _, n := range l.list() {
 		l.mu.Lock()
-		s, barred := l.seen[n.Name], l.barredLocked(n.Name)
+		s, barred := l.seen[n.ID], l.barredLocked(n.ID)
 		l.mu.Unlock()
 		if s.sum == nil || barred || !n.Trusted && !vouched {
 			continue
@@ -167,7 +117,7 @@ func (l *lan) candidates(k disk.Key, vouched bool) (all []Neighbour, tags []tag)
 
 // learn fetches a neighbour's summary.
 func (l *lan) learn(n Neighbour) {
-	l.c.goOn("summary "+n.Name, func(ctx context.Context) {
+	l.c.goOn("summary "+n.ID, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		b, err := l.ask(ctx, n, "/summary", summaryMax+64)
@@ -187,7 +137,7 @@ func (l *lan) learn(n Neighbour) {
 		if !n.Trusted && l.sizeLocked()+len(s.bits) > summariesMax {
 			s = &summary{bits: make([]byte, 8)} // of nothing
 		}
-		l.seen[n.Name] = known{n.Version, s}
+		l.seen[n.ID] = known{n.Version, s}
 	})
 }
 
@@ -271,130 +221,4 @@ func (o offered) sound(k rules.Key) bool {
 	s.Total = o.Total
 	_, strong := s.Version()
 	return strong && !slices.ContainsFunc(o.Held, func(r ranges.Range) bool { return r.Start < 0 || r.End > o.Total || r.Empty() })
-}
-
-// borrow looks for v's resource at the neighbours'. What they have of the newest
-// version that this client may get becomes an entry here, of which nothing is held
-// yet, and which the origin has to confirm: its 304 costs no byte of a body.
-func (v *visit) borrow() {
-	if v.c.lan == nil || !v.shareable() || v.in.Header.Get("If-None-Match") != "" || v.in.Header.Get("If-Modified-Since") != "" {
-		return
-	}
-	found, from := v.c.lan.find(v.in.Context(), v.req.Key, false)
-	var best *meta
-	var total int64
-	var sources []source
-	for i, o := range found {
-		s := o.Meta.stored()
-		if !s.Selects(v.in.Header) {
-			continue
-		}
-		switch {
-		case best == nil || o.Meta.Received.After(best.Received) && !same(best, total, o):
-			best, total, sources = o.Meta, o.Total, nil
-		case !same(best, total, o):
-			continue
-		}
-		sources = append(sources, source{from[i], o.ID, o.Held})
-	}
-	if best == nil {
-		return
-	}
-	v.adopt(best, total, sources)
-}
-
-// same reports that o is of the version of m.
-func same(m *meta, total int64, o offered) bool {
-	a, b := m.stored(), o.Meta.stored()
-	a.Total, b.Total = total, o.Total
-	va, ok := a.Version()
-	vb, also := b.Version()
-	return ok && also && va == vb
-}
-
-// adopt enters what neighbours hold as an object that must be validated.
-func (v *visit) adopt(m *meta, total int64, sources []source) {
-	n := *m
-	n.Realms, n.Invalid, n.Signed, n.Public = []string{v.t.Realm}, true, false, false
-	n.Unproven = nil
-	for _, o := range v.have { // a part of it is here already
-		if o.entry != nil && o.total() == total && same(o.meta, total, offered{Total: total, Meta: m}) {
-			o.lan = sources
-			v.at(o)
-			return
-		}
-	}
-	raw, err := n.encode()
-	if err != nil {
-		return
-	}
-	e, err := v.c.store.Create(keyOf(n.Key), raw, total)
-	if err != nil {
-		return
-	}
-	o := &object{c: v.c, key: keyOf(n.Key), meta: &n, entry: e, lan: sources}
-	v.have = append([]*object{o}, v.have...)
-	v.at(o)
-}
-
-// at makes o the one that is asked about.
-func (v *visit) at(o *object) {
-	v.known = storedOf(v.have, v.t.Realm)
-	v.d = rules.Decision{Verdict: rules.Validate, At: slices.Index(v.have, o), Fwd: rules.FwdStale}
-}
-
-// lend opens a gap with bytes of a neighbour; nil if none has the one at off.
-func (v *visit) lend(ctx context.Context, o *object, off, end int64) *gap {
-	for len(o.lan) > 0 {
-		i := slices.IndexFunc(o.lan, func(s source) bool { return holds(s.held, off) > off })
-		if i < 0 {
-			return nil
-		}
-		s := o.lan[i]
-		r := ranges.Range{Start: off, End: min(gapEnd(heldOf(o.entry), off, end), holds(s.held, off))}
-		g, err := v.fromNeighbour(ctx, o, s, r)
-		if err == nil {
-			return g
-		}
-		v.c.log.Debug("a neighbour does not give what it has", "neighbour", s.n.Name, "err", err)
-		o.lan = slices.Delete(slices.Clone(o.lan), i, i+1)
-	}
-	return nil
-}
-
-// holds is the end of the run of held bytes at off; off if there is none.
-func holds(held []ranges.Range, off int64) int64 {
-	for _, r := range held {
-		if r.Contains(off) {
-			return r.End
-		}
-	}
-	return off
-}
-
-// fromNeighbour asks for r of s. A neighbour can only help: what it breaks off is
-// fetched elsewhere, and it is not asked again.
-func (v *visit) fromNeighbour(ctx context.Context, o *object, s source, r ranges.Range) (*gap, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://neighbour/data/"+s.id, nil)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", r.Start, r.End-1))
-	resp, err := s.n.Via.RoundTrip(req)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusPartialContent || resp.ContentLength != r.Len() {
-		resp.Body.Close()
-		cancel()
-		return nil, fmt.Errorf("answers %s with %d bytes for %d", resp.Status, resp.ContentLength, r.Len())
-	}
-	k := &keeper{v: v, into: o}
-	k.fillFrom(o.entry.Acquire(), r)
-	body := &keptBody{k: k, ReadCloser: resp.Body, r: r, pos: r.Start, known: true}
-	v.c.stats.borrowed.Add(r.Len())
-	return &gap{body: body, at: r.Start, end: r.End, cancel: cancel, lent: s.id}, nil
 }

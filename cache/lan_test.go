@@ -24,6 +24,7 @@ type lender struct {
 	offer *Offer
 	lan   *httptest.Server
 	asked atomic.Int64 // about content
+	name  atomic.Value // what it calls itself
 
 	mu   sync.Mutex
 	evil func(w http.ResponseWriter, r *http.Request) bool // true: answered
@@ -32,6 +33,7 @@ type lender struct {
 // lend makes r a lender for a second machine, with the same origin.
 func lend(t *testing.T, r *rig, trusted bool) (*lender, *rig) {
 	l := &lender{rig: r, offer: r.cache.Offer()}
+	l.name.Store("a")
 	l.lan = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.URL.Path != "/summary" {
 			l.asked.Add(1)
@@ -50,7 +52,7 @@ func lend(t *testing.T, r *rig, trusted bool) (*lender, *rig) {
 	via := &http.Transport{}
 	t.Cleanup(via.CloseIdleConnections)
 	b.cache.Ask(func() []Neighbour {
-		return []Neighbour{{Name: "a", Trusted: trusted, Version: l.offer.Version(), Via: onLAN{l.lan, via}}}
+		return []Neighbour{{ID: "key a", Name: l.name.Load().(string), Trusted: trusted, Version: l.offer.Version(), Via: onLAN{l.lan, via}}}
 	})
 	return l, b
 }
@@ -79,7 +81,7 @@ func (b *rig) knows(l *lender) {
 	l.later(time.Minute) // a new summary may be made
 	b.later(time.Minute)
 	waitFor(b.t, func() bool {
-		return b.cache.lan.version("a") == l.offer.Version()
+		return b.cache.lan.version("key a") == l.offer.Version()
 	})
 }
 

@@ -306,7 +306,7 @@ func (v *visit) openGap(ctx context.Context, o *object, s *rules.Stored, off, en
 	}
 	body := &keptBody{k: k, ReadCloser: resp.Body, r: got, pos: got.Start, known: true}
 	if !k.taken {
-		k.open(resp, got, o.total())
+		k.open(resp, got, o.total(), nil)
 	}
 	v.c.stats.completed.Add(1)
 	return &gap{body: body, at: off, end: got.End, cancel: cancel}, resp, nil

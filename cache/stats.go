@@ -39,7 +39,7 @@ type Stats struct {
 	Completed  int64             `json:"completed"`            // parts fetched of what was there in part
 	Misses     int64             `json:"misses"`               // answers of the origin
 	Summary    string            `json:"summary,omitempty"`    // version of what is offered to neighbours
-	Neighbours map[string]string `json:"neighbours,omitempty"` // versions of theirs that are known, by name
+	Neighbours map[string]string `json:"neighbours,omitempty"` // versions of theirs that are known, by ID
 	Borrowed   int64             `json:"borrowed"`             // bytes asked of neighbours
 	Given      int64             `json:"given"`                // bytes given to neighbours
 	Wrong      int64             `json:"wrong"`                // bodies of neighbours that were not what the origin's digest says

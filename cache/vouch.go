@@ -29,7 +29,8 @@ import (
 type unproven struct {
 	Algo    string `json:"algo"`
 	Hex     string `json:"hex"`
-	From    string `json:"from,omitempty"`    // the neighbour; empty: members that carried parts
+	From    string `json:"from,omitempty"`    // the neighbour's ID; empty: members that carried parts
+	Name    string `json:"name,omitempty"`    // its name
 	Certain bool   `json:"certain,omitempty"` // the digest is of the URL, or came with the very answer
 }
 
@@ -74,7 +75,7 @@ func (v *visit) lent() *http.Response {
 	if !ok || !held {
 		return nil
 	}
-	o := v.owe(*head, s, unproven{d.Algo, d.Hex, s.n.Name, certain})
+	o := v.owe(*head, s, unproven{d.Algo, d.Hex, s.n.ID, s.n.Name, certain})
 	if o == nil {
 		return nil
 	}
@@ -248,6 +249,6 @@ func (c *Cache) condemn(id disk.ID, m *meta) {
 	case m.Unproven.From == "":
 		c.lan.pause()
 	default:
-		c.lan.blame(m.Unproven.From, m.Unproven.Certain)
+		c.lan.blame(m.Unproven)
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 // Sharer is a member that shares what it has cached.
 type Sharer struct {
+	ID      string // of its key; the name is what it calls itself
 	Name    string
 	Trusted bool   // its bytes count without an origin's digest (cluster.trust)
 	Version uint64 // of its summary
@@ -36,7 +37,7 @@ func (c *Cluster) Sharers() (all []Sharer) {
 		version, alive := p.meta.Digest, p.alive
 		p.mu.Unlock()
 		if alive && version != 0 && !s.isBlocked(p.id) {
-			all = append(all, Sharer{Name: p.name(), Trusted: s.trusts(p.id), Version: version, Via: p.cache})
+			all = append(all, Sharer{ID: p.id.String(), Name: p.name(), Trusted: s.trusts(p.id), Version: version, Via: p.cache})
 		}
 	}
 	return all

@@ -62,13 +62,13 @@ func (n *node) openCluster() error {
 // neighbours are the members whose caches may be asked.
 func (n *node) neighbours() (all []cache.Neighbour) {
 	for _, s := range n.cluster.Sharers() {
-		all = append(all, cache.Neighbour{Name: s.Name, Trusted: s.Trusted, Version: s.Version, Via: s.Via})
+		all = append(all, cache.Neighbour{ID: s.ID, Name: s.Name, Trusted: s.Trusted, Version: s.Version, Via: s.Via})
 	}
 	return all
 }
 
 // places are the machines over which what is cached is spread: this one and the
-// members whose caches count. Their names stay with them, by their keys.
+// members whose caches count, by their keys.
 func (n *node) places() (self string, others []string) {
 	own := n.cluster.Info().Self
 	if own == nil {
@@ -76,11 +76,10 @@ func (n *node) places() (self string, others []string) {
 	}
 	for _, s := range n.cluster.Sharers() {
 		if s.Trusted {
-			// A host's name may change, and its end is the beginning of the key.
-			others = append(others, s.Name[strings.LastIndexByte(s.Name, ' ')+1:])
+			others = append(others, s.ID)
 		}
 	}
-	return own.Node.Short(), others
+	return own.Node.String(), others
 }
 
 // configuredGroup is the group that the config file names, which goes before
