@@ -59,7 +59,11 @@ func (p *Plan) starved() (off int64, ok bool) {
 }
 
 func (p *Plan) nextWake(now Time) Time {
-	if at := p.headAt + p.helperDelay(); p.first != nil && !p.first.waiting && now < at {
+	// Far away, where each moment counts that helpers begin earlier. Near by it would
+	// be within the burst that a link lets through at first, and what one source
+	// brings alone is measured then: all others would be suspected of sharing its
+	// link, and set aside in turn to see.
+	if at := p.headAt + p.helperDelay(); p.first != nil && !p.first.waiting && p.first.src.rtt >= distantAfter && now < at {
 		return min(at, now+tickTime)
 	}
 	for _, q := range p.reqs {
