@@ -106,6 +106,7 @@ func (d *Download) copyIn(f *fetch, body *exactReader) (left int64, err error) {
 	buf := bufferPool.Get().(*[bufferSize]byte)
 	defer bufferPool.Put(buf)
 	var flow flow
+	lull := lullOf(body.r)
 	want := d.want(f)
 	for want >= 0 {
 		if want == 0 {
@@ -125,7 +126,7 @@ func (d *Download) copyIn(f *fetch, body *exactReader) (left int64, err error) {
 		case err != nil:
 			return body.rest, err
 		case want > 0 && n < bufferSize/4 && now.Sub(t0) > gatherMin/8:
-			time.Sleep(flow.pause(want))
+			flow.rest(want, lull)
 		}
 	}
 	return body.rest, nil

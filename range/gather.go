@@ -1,6 +1,11 @@
 package ranges
 
-import "time"
+import (
+	"io"
+	"time"
+
+	"dtpx/internal/cork"
+)
 
 // CPU goes per wake-up, not per byte: of the threads here, of the program that
 // downloads, and of the machine that relays. So whoever had to wait for bytes of
@@ -43,4 +48,24 @@ func (f *flow) pause(rest int64) time.Duration {
 		return 0
 	}
 	return min(max(d, gatherMin), gatherMax)
+}
+
+// rest pauses. Of what comes meanwhile nobody is told: each segment would wake
+// a thread.
+func (f *flow) rest(still int64, lull *cork.Lull) {
+	d := f.pause(still)
+	if d == 0 {
+		return
+	}
+	lull.Begin()
+	time.Sleep(d)
+	lull.End()
+}
+
+// lullOf is for the connection that body comes by, nil where others use it too.
+func lullOf(body io.Reader) *cork.Lull {
+	if t, ok := body.(*turn); ok {
+		return cork.LullOf(t.c.Conn)
+	}
+	return nil
 }

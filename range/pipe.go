@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"dtpx/internal/cork"
 )
 
 // pipeline is a Lane that takes the next request while the body of the answer
@@ -57,6 +59,7 @@ func (k connector) connect(ctx context.Context, u *url.URL) (*pipeConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn = cork.Quiet(conn)
 	if at.Scheme == "https" {
 		if conn, err = k.secure(ctx, conn, at.Hostname()); err != nil {
 			return nil, err

@@ -1,7 +1,6 @@
 package cork
 
 import (
-	"os"
 	"syscall"
 	"unsafe"
 )
@@ -21,13 +20,10 @@ func writeNow(fd uintptr, p []byte) (int, error) {
 	return now(syscall.SYS_WRITE, fd, p[:min(len(p), maxIO)])
 }
 
-// SetsockoptNow is setsockopt(2) with an int.
-func SetsockoptNow(fd uintptr, level, name, value int) error {
-	v := int32(value)
-	if _, _, e := syscall.RawSyscall6(syscall.SYS_SETSOCKOPT, fd, uintptr(level), uintptr(name), uintptr(unsafe.Pointer(&v)), 4, 0); e != 0 {
-		return os.NewSyscallError("setsockopt", e)
-	}
-	return nil
+// setLowWater sets SO_RCVLOWAT.
+func setLowWater(fd uintptr, n int) {
+	v := int32(n)
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_SETSOCKOPT, fd, syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, uintptr(unsafe.Pointer(&v)), 4, 0)
 }
 
 func now(call, fd uintptr, p []byte) (int, error) {

@@ -10,3 +10,5 @@ const quietly = false
 func ReadNow(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 func writeNow(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
+
+func setLowWater(uintptr, int) {}

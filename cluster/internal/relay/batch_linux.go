@@ -11,14 +11,9 @@ import (
 	"dtpx/internal/cork"
 )
 
-// quiet tells the kernel not to report c readable below this many bytes. Go's
-// poller is edge triggered: each segment that comes wakes a thread, whether
-// somebody reads or not, and that costs more than the bytes.
-const quiet = 1 << 20
-
 // batch takes from a socket what has gathered there, without waiting.
 type batch struct {
-	c   *net.TCPConn
+	*cork.Lull
 	raw syscall.RawConn
 }
 
@@ -32,16 +27,7 @@ func newBatch(src net.Conn) *batch {
 	if err != nil {
 		return nil
 	}
-	return &batch{c, raw}
-}
-
-// hush begins or ends the time in which nothing is reported.
-func (b *batch) hush(on bool) {
-	n := 1
-	if on {
-		n = quiet
-	}
-	_ = b.raw.Control(func(fd uintptr) { _ = cork.SetsockoptNow(fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT, n) })
+	return &batch{cork.LullOf(c), raw}
 }
 
 // take returns 0 and no error if there is nothing now.

@@ -68,7 +68,7 @@ func (m *mover) read(p []byte) (int, error) {
 			return 0, nil
 		}
 		m.hushed, m.empty = false, 0
-		m.batch.hush(false)
+		m.batch.End()
 	}
 	return m.src.Read(p)
 }
@@ -77,7 +77,7 @@ func (m *mover) read(p []byte) (int, error) {
 func (m *mover) gather() {
 	if m.batch != nil && !m.hushed {
 		m.hushed = true
-		m.batch.hush(true)
+		m.batch.Begin()
 	}
 }
 
