@@ -226,7 +226,10 @@ type filling struct {
 	live *live
 }
 
-func (f *filling) WriteAt(p []byte, off int64) (int, error) { return f.fill.WriteAt(p, off) }
+func (f *filling) WriteAt(p []byte, off int64) (int, error) {
+	f.live.brought(off + int64(len(p)))
+	return f.fill.WriteAt(p, off)
+}
 
 func (f *filling) Close() {
 	f.fill.Close()
@@ -273,6 +276,7 @@ func (b *keptBody) got(p []byte) {
 		b.small.Write(p)
 	case b.k.fill != nil && !b.k.taken:
 		_, _ = b.k.fill.WriteAt(p, b.pos)
+		b.k.live.brought(b.pos + int64(len(p)))
 	}
 	b.pos += int64(len(p))
 }
@@ -327,6 +331,7 @@ func (b *keptBody) Close() error {
 			k.live.end()
 		}
 		if b.pos < b.r.End {
+			k.live.end() // the download may linger for a seek; nobody should wait for it
 			k.v.left(k.entry)
 		} else {
 			k.v.learn(k.entry)

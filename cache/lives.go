@@ -2,6 +2,7 @@ package cache
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"dtpx/cache/internal/disk"
 	ranges "dtpx/range"
@@ -21,6 +22,28 @@ type live struct {
 	over chan struct{}
 	once sync.Once
 	hole bool // a reader's, for what the others have left out
+
+	front atomic.Int64 // the farthest byte brought, but for leaps
+}
+
+const (
+	// comesSoon is how far before a byte a fetch may be that is waited for. Who
+	// seeks in a film farther than that asks for himself; the engine fetches
+	// for both.
+	comesSoon = 4 << 20
+	// leap is farther ahead than a download reads on: it is the index at the
+	// end of a film, fetched early.
+	leap = 64 << 20
+)
+
+// brought notes bytes that have come, up to end.
+func (l *live) brought(end int64) {
+	for {
+		front := l.front.Load()
+		if end <= front || end > front+leap || l.front.CompareAndSwap(front, end) {
+			return
+		}
+	}
 }
 
 // begin notes that r of the entry is being fetched, until end.
@@ -28,6 +51,7 @@ func (x *lives) begin(id disk.ID, r ranges.Range) *live {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	l := &live{all: x, id: id, r: r, over: make(chan struct{})}
+	l.front.Store(r.Start)
 	if x.of == nil {
 		x.of = map[disk.ID][]*live{}
 	}
@@ -63,11 +87,12 @@ func (x *lives) claim(id disk.ID, r ranges.Range) (l *live, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, o := range x.of[id] {
-		if o.hole && o.r.Contains(r.Start) {
+		if o.hole && o.r.Contains(r.Start) && r.Start <= o.r.Start+comesSoon {
 			return o, false
 		}
 	}
 	l = &live{all: x, id: id, r: r, over: make(chan struct{}), hole: true}
+	l.front.Store(r.Start)
 	if x.of == nil {
 		x.of = map[disk.ID][]*live{}
 	}
@@ -75,12 +100,21 @@ func (x *lives) claim(id disk.ID, r ranges.Range) (l *live, ok bool) {
 	return l, true
 }
 
-// at is a fetch that will come to off, or nil.
+// at is a fetch that will come to off some time, or nil.
 func (x *lives) at(id disk.ID, off int64) *live {
+	return x.find(id, off, func(*live) bool { return true })
+}
+
+// soon is a fetch that will come to off soon, or nil.
+func (x *lives) soon(id disk.ID, off int64) *live {
+	return x.find(id, off, func(l *live) bool { return off <= l.front.Load()+comesSoon })
+}
+
+func (x *lives) find(id disk.ID, off int64, fits func(*live) bool) *live {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, l := range x.of[id] {
-		if l.r.Contains(off) {
+		if l.r.Contains(off) && fits(l) {
 			return l
 		}
 	}

@@ -112,7 +112,7 @@ func (r *reader) some(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	if l := r.v.c.lives.at(r.o.entry.ID(), r.pos); l != nil && r.gap == nil {
+	if l := r.v.c.lives.soon(r.o.entry.ID(), r.pos); l != nil && r.gap == nil {
 		if again, err := r.wait(l); again || err != nil {
 			return 0, err
 		}

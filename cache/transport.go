@@ -180,7 +180,7 @@ func (v *visit) follows(o *object, a rules.Answer) bool {
 	}
 	_, strong := v.known[v.d.At].Version()
 	at := firstMissing(o.entry, a.Range.Start)
-	return strong && (at >= a.Range.End || v.c.lives.at(o.entry.ID(), at) != nil)
+	return strong && (at >= a.Range.End || v.c.lives.soon(o.entry.ID(), at) != nil)
 }
 
 func (v *visit) status(fwd rules.Fwd) rules.CacheStatus {
