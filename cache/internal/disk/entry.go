@@ -128,6 +128,27 @@ func (e *Entry) Held() []Run {
 	return runs(e.header, slices.Compact(blocks))
 }
 
+// Missing is what is not held of the bytes from off to end, in order, adjacent
+// blocks joined. It takes time for these bytes only, not for the whole entry.
+func (e *Entry) Missing(off, end int64) (lacks []Run) {
+	off, end = max(off, 0), min(end, e.header.total)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for off < end {
+		i := uint32(off / e.header.block)
+		next := min(end, (int64(i)+1)*e.header.block)
+		switch n := len(lacks); {
+		case e.hasLocked(i):
+		case n > 0 && lacks[n-1].End == off:
+			lacks[n-1].End = next
+		default:
+			lacks = append(lacks, Run{Start: off, End: next})
+		}
+		off = next
+	}
+	return lacks
+}
+
 // Complete reports that all is held.
 func (e *Entry) Complete() bool {
 	e.mu.Lock()
