@@ -10,24 +10,29 @@ import (
 // nothing: what it gets, the first source loses. That is noticed by the first
 // one falling below what it had without them. Then those that could be the
 // reason are set aside for a moment, one by one or, if there are many, in
-// halves: those without which the rest gains what they had brought stay parked.
-// Each source is judged once, so nothing swings; it costs one that has a way of
-// its own about a second of its rate.
+// halves: those without which the rest gains what they had brought, and with
+// which it then loses that again, are parked. Each source is judged once, so
+// nothing swings; it costs one that has a way of its own about a second of its
+// rate.
 type uplink struct {
 	base     float64 // rate of the first source without those to be judged, bytes/s
 	since    Time
 	strikes  int
 	suspects []*source
 	queue    [][]*source // groups of suspects to be tried
-	trying   []*source   // set aside now
+	trying   []*source   // set aside now, or back since then
+	back     bool        // they are back, to see whether it happens again
 	quiet    Time        // when the last request of those ended; 0 = not yet
 	before   float64     // rate of the first and the other suspects, before
 	lost     float64     // of those set aside, before
+	without  float64     // rate of the first and the other suspects without them
+	whole    bool        // the first had all that it had at the beginning, then
 }
 
 const (
 	quietTime = 750 * time.Millisecond // the shortest that two whole bins fit in
 	tryAlone  = 3                      // so many suspects are tried one by one
+	backTime  = 3 * time.Second        // the longest that they may need to come back to speed
 )
 
 func (p *Plan) judgeUplink(now Time) {
@@ -42,6 +47,8 @@ func (p *Plan) judgeUplink(now Time) {
 		return
 	}
 	switch {
+	case u.back:
+		p.endBack(now)
 	case u.trying != nil:
 		p.endTry(now)
 	case now-u.since < judgeTime+binTime:
@@ -142,23 +149,49 @@ func (p *Plan) endTry(now Time) {
 	for _, s := range group {
 		s.aside = false
 	}
-	u.trying, u.since = nil, now
+	u.since = now
 	switch {
 	case gain > 2*u.lost: // more than they can have taken: some link has become faster meanwhile
-		p.acquit(group)
 	case gain >= 0.5*u.lost:
-		for _, s := range group {
-			s.parked = true
-		}
-		p.acquit(group)
-		if p.sources[0].recent.over(2, now) >= 0.85*u.base {
-			u.queue = nil // it has all that it had
-		}
+		u.back, u.without = true, gain+u.before
+		u.whole = p.sources[0].recent.over(2, now) >= 0.85*u.base
+		return
 	case len(group) > 1 && gain >= 0.1*u.lost:
 		u.queue = append(u.queue, halves(group, 2)...)
-	default:
-		p.acquit(group)
+		group = nil
 	}
+	p.judged(group)
+}
+
+// endBack judges the group without which the rest had gained what they had
+// brought, once they bring as much again: by chance, as when a link changes, it
+// does not lose that now.
+func (p *Plan) endBack(now Time) {
+	u := &p.uplink
+	bring := 0.0
+	for _, s := range u.trying {
+		bring += s.recent.over(2, now)
+	}
+	if d := now - u.since; d < quietTime || bring < 0.7*u.lost && d < backTime {
+		return
+	}
+	if u.without-p.rest(2, now) >= 0.5*bring && bring > 0 {
+		for _, s := range u.trying {
+			s.parked = true
+		}
+		if u.whole {
+			u.queue = nil
+		}
+	}
+	u.since = now
+	p.judged(u.trying)
+}
+
+// judged ends a try; those acquitted here are not looked at again.
+func (p *Plan) judged(group []*source) {
+	u := &p.uplink
+	u.trying, u.back = nil, false
+	p.acquit(group)
 	if len(u.queue) == 0 {
 		p.acquit(u.suspects)
 	}
@@ -179,5 +212,5 @@ func (p *Plan) unpark() {
 	for _, s := range p.sources[1:] {
 		s.aside, s.parked, s.judged = false, false, s.judged || s.aside
 	}
-	p.uplink.queue, p.uplink.trying = nil, nil
+	p.uplink.queue, p.uplink.trying, p.uplink.back = nil, nil, false
 }

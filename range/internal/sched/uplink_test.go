@@ -71,3 +71,30 @@ func TestCoincidenceIsNoSharedUplink(t *testing.T) {
 		}
 	}
 }
+
+// A link that becomes faster by just as much as another source had brought, while
+// that one is set aside, does not lose it again when the other is back.
+func TestCoincidenceIsAskedTwice(t *testing.T) {
+	g := newPlay(t, 8000, 2000, nil, 40, 20, 20, 20)
+	tried := false
+	g.adjust = func() {
+		if g.now > 300*ms {
+			g.rates[0] = 10
+		}
+		for _, s := range g.p.sources {
+			tried = tried || s.aside
+		}
+		if tried {
+			g.rates[0] = 30
+		}
+	}
+	g.run(20 * time.Second)
+	if !tried {
+		t.Fatal("nobody was suspected")
+	}
+	for id := SourceID(2); id <= 4; id++ {
+		if g.p.source(id).parked {
+			t.Errorf("source %d is parked: %v", id, g.p)
+		}
+	}
+}

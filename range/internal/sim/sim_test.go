@@ -50,8 +50,9 @@ var bounds = map[string]bound{
 	"requester and peers 2, 3 of 4 behind one uplink": {ordinary(1.01), 0, 0.002},
 	"two peers behind one uplink, one alone":          {ordinary(1.01), 0, 0.002},
 	"requester shares with one of three peers":        {ordinary(1.015), 0, 0.002},
-	// Slices of a hundredth of the uplink each, and a cut of all when parked.
-	"all of 12 behind one uplink": {ordinary(1.02), 0, 0.015},
+	// Slices of a hundredth of the uplink each, and a cut of all when they are set
+	// aside and when they are parked.
+	"all of 12 behind one uplink": {ordinary(1.02), 0, 0.02},
 	// Four ways of their own are set aside twice with those that share.
 	"8 of 12 behind one uplink":     {ordinary(1.16), 0, 0.004},
 	"peers 4x4":                     {ordinary(1.015), 0, 0.001},
