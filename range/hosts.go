@@ -14,8 +14,8 @@ import (
 const (
 	hostsKeep = 4096
 	hostsAge  = 7 * 24 * time.Hour
-	// soleAge is how long a host is believed to gain nothing from more
-	// connections; shorter, because it may have been a busy hour.
+	// soleAge is how long a number of connections is believed to be the right
+	// one; shorter, because it may have been a busy hour.
 	soleAge = 24 * time.Hour
 )
 
@@ -25,6 +25,7 @@ type HostFacts struct {
 	NoRanges bool    `json:"no_ranges,omitempty"` // ranges were ignored, twice
 	Ceiling  int     `json:"ceiling,omitempty"`   // connections it bears; 0 = unknown
 	Lanes    int     `json:"lanes,omitempty"`     // connections that were worth having
+	LanesAt  int64   `json:"lanes_at,omitempty"`  // unix seconds; when that was seen
 	Rate     float64 `json:"rate,omitempty"`      // bytes/s of one connection
 	NoPeers  bool    `json:"no_peers,omitempty"`  // two members were refused where we were served
 	Barred   string  `json:"barred,omitempty"`    // keyed hash of the member refused last
@@ -138,7 +139,7 @@ func (h *Hosts) get(u *url.URL) HostFacts {
 	if age > hostsAge || u.Scheme != "https" && f.Count < 2 {
 		return HostFacts{}
 	}
-	if age > soleAge && f.Lanes == 1 {
+	if time.Since(time.Unix(f.LanesAt, 0)) > soleAge {
 		f.Lanes = 0
 	}
 	if time.Since(time.Unix(f.BarredAt, 0)) > hostsAge {
@@ -179,10 +180,12 @@ func (d *Download) learn() {
 	d.engine.Hosts.learn(d.request.URL, func(f *HostFacts) {
 		if s.Heads >= 2 {
 			f.Ranges, f.Ignored = true, 0
-			if !s.Cramped { // others were served as well, which says nothing about the host
-				f.Lanes = s.Lanes
+			if s.Tried && !s.Cramped { // or others were served as well, which says nothing about the host
+				f.Lanes, f.LanesAt = s.Lanes, time.Now().Unix()
 			}
-			f.Rate = s.Lane
+			if s.Lanes == max(1, f.Lanes) { // many in a trial share what one has
+				f.Rate = s.Lane
+			}
 		} else if s.Mismatched > 0 {
 			f.Ignored++
 			f.Ranges = false

@@ -206,6 +206,7 @@ func (t *Transport) newDownload(p *probe, resp *http.Response, v version) *Downl
 		e.tune(&params)
 	}
 	d.drainSize = params.Drain
+	params.Shown = d.played
 	d.plan = sched.New(params, v.total, known)
 	t.addSources(d, facts)
 	return d

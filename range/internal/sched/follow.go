@@ -90,10 +90,10 @@ func (p *Plan) runsOut(q *request, now Time) bool {
 	return time.Duration(float64(reach)/p.rateOf(q, now)*float64(time.Second)) < 3*q.src.rtt+p.p.Tail/2
 }
 
-// gathers reports that q is slice 0 and still gathers speed, for all that is
-// known: what it has brought so far says little of what it will.
+// gathers reports that q is slice 0 from far away and still gathers speed, for all
+// that is known: what it has brought so far says little of what it will.
 func (p *Plan) gathers(q *request, now Time) bool {
-	return p.whole(q) && now-q.began < 16*q.src.rtt && q.silence(now) < p.softAfter(q)
+	return p.whole(q) && q.src.rtt >= distantAfter/2 && now-q.began < 16*q.src.rtt && q.silence(now) < p.softAfter(q)
 }
 
 // succeeds reports that the next request of s makes the connection that takes
@@ -118,7 +118,7 @@ func (p *Plan) tooBusy(s *source, now Time) bool {
 // slowed reports that o as a whole has brought next to nothing, measured by s, for
 // longer than a connection takes to gather speed again after a loss.
 func (p *Plan) slowed(o, s *source, now Time) bool {
-	return o.fresh >= 8*p.p.Trial && o.recent.over(6, now) < s.best/8
+	return o.fresh >= 8*p.p.Trial && o.recent.over(4, now) < s.best/8
 }
 
 // release lets the request that follows q have its turn: only from now on can

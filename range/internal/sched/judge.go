@@ -32,12 +32,22 @@ func (p *Plan) startTrial(s *source, now Time) {
 		s.lanes, s.info.Start, s.trial.waits = 1, 0, true
 		return
 	}
+	if s.info.Start == 1 && p.othersUsable(s, now) {
+		return // it was tried lately, and beside others a trial delays what is nearest to the reader
+	}
+	if p.p.Shown && s.limit() > s.lanes && s.info.Start <= 1 && s.ceiling != 1 && p.othersUsable(s, now) {
+		s.trial.waits = true
+		return
+	}
 	if s.limit() > s.lanes && s.info.Start <= 1 && s.ceiling != 1 {
 		if s.rtt >= distantAfter && p.othersUsable(s, now) {
 			s.lanes, s.trial.waits = min(2, s.limit()), true
 			return
 		}
 		base := s.meter.now()
+		if s.info.Start == 1 { // slice 0 has just begun, perhaps behind what an earlier download left in the link's queue
+			base = max(base, s.info.Rate)
+		}
 		s.trial = experiment{on: base > 0, from: s.lanes, base: base * float64(s.lanes), since: now, grew: now, had: s.fresh + s.wasted}
 		step := s.step()
 		if p.othersUsable(s, now) {
@@ -52,11 +62,16 @@ func (p *Plan) startTrial(s *source, now Time) {
 // link has lost up to two seconds of its rate.
 const worthTrying = 15 * time.Second
 
+// shownTrial is when the first trial of a film begins beside others. Until there is
+// a lead, the one of two connections that gets little of a link stops the film;
+// and once there is one, nobody is hungry and there is nothing to be tried.
+const shownTrial = 4 * time.Second
+
 // startWaiting opens the ramp of a far source beside others. As long as its first
 // connections are gathering speed, whatever is added seems to bring something:
 // 16 lanes on one link of 4 MB/s, 120 ms away, and slices that take 5 s.
 func (p *Plan) startWaiting(s *source, now Time) {
-	if !s.trial.waits || !s.steady(now) {
+	if !s.trial.waits || !s.steady(now) || p.p.Shown && now < shownTrial {
 		return
 	}
 	base := s.recent.over(4, now)
@@ -217,6 +232,7 @@ type SourceStats struct {
 	Gone, Parked  bool
 	Benched       bool
 	Cramped       bool // its lanes were bound for the sake of others
+	Tried         bool // whether its lanes were worth having has been seen, or they took nothing from others
 }
 
 // Stats describes a source.
@@ -226,6 +242,7 @@ func (p *Plan) Stats(id SourceID, now Time) SourceStats {
 		Fresh: s.fresh, Wasted: s.wasted, Rate: s.recent.over(4, now), Lane: s.meter.now(), Lanes: s.lanes,
 		Open: s.conns(), Requests: s.requests, Heads: s.heads, Refused: s.refused, Ceiling: s.ceiling, Peak: s.peak, Mismatched: s.wrong,
 		RTT: s.rtt, Gone: s.gone, Parked: s.parked, Benched: now < s.ready, Cramped: s.cramped,
+		Tried: s.trial.settled || !p.othersUsable(s, now),
 	}
 }
 

@@ -50,6 +50,7 @@ type Params struct {
 	Alone       float64       // bytes/s beyond which a single source is never helped
 	MinGain     time.Duration // helpers do not start if slice 0 alone needs less than this
 	HelperDelay time.Duration // helpers start this long after slice 0's head
+	Shown       bool          // a player shows bytes as they come: no waiting for a crawling connection
 	// Jitter returns a number in [0,1) that spreads retries; nil means 0.5.
 	Jitter func() float64
 }

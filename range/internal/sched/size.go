@@ -19,6 +19,9 @@ func (p *Plan) sliceFor(s *source, off int64, now Time) int64 {
 	if p.following(s) {
 		t = p.p.SliceTime
 	}
+	if p.p.Shown && s.rtt < distantAfter && p.hungry(now) {
+		t = min(t, shownSlice)
+	}
 	if lead, ok := p.lead(off); ok {
 		t = min(t, max(time.Duration(2*float64(lead)/sum*float64(time.Second)), p.p.MinTime, 4*s.rtt))
 	}
@@ -43,6 +46,10 @@ func (p *Plan) sliceFor(s *source, off int64, now Time) int64 {
 	}
 	return min(max(int64(n), p.p.MinSlice), p.p.MaxSlice)
 }
+
+// shownSlice is how long slices last as long as a film has no lead: so soon is
+// there a connection free that takes over what comes too slowly.
+const shownSlice = 400 * time.Millisecond
 
 // unproven reports that the next request of s goes out on a connection that is
 // yet to be made, far away and on a link that others of s may fill: beside those

@@ -109,17 +109,29 @@ func (p *Plan) steal(s *source, now Time) *request {
 	return p.split(victim, s, p.laneRate(s), now)
 }
 
-// rescue takes a late head over that crawls at a small part of what its source's
-// connections have shown to bring: a bad connection, not a slow source. It may
-// exceed the lanes by one, never the host's ceiling.
+// rescue takes a head over that is late and crawls at a small part of what its
+// source's connections have shown to bring: a bad connection, not a slow source.
+// It may exceed the lanes by one, never the host's ceiling.
 func (p *Plan) rescue(q *request, s *source, now Time) *request {
-	if q == nil || !p.able(s, now) || p.rateOf(q, now) > s.best/8 || p.capacity(s, now) || p.tooBusy(s, now) && !p.slowed(q.src, s, now) || p.deadEnd(q, s, now) {
+	crawls := p.lateHead(q, now) != nil && p.rateOf(q, now) <= s.best/8
+	if !crawls || !p.able(s, now) || p.capacity(s, now) || p.tooBusy(s, now) && !p.slowed(q.src, s, now) || p.deadEnd(q, s, now) {
 		return nil
 	}
 	if s.conns()+s.lingering(now) >= min(s.limit2(), s.lanes+1) || s.ceiling == 1 {
 		return nil
 	}
 	return p.split(q, s, s.best, now)
+}
+
+// stillTime is how long a head may take that a player waits for.
+const stillTime = 300 * time.Millisecond
+
+// keepsWaiting reports that a player waits for the head q, which comes slowly,
+// while s would bring it several times as fast: of the connections that share a
+// link some get a twentieth of it. Whoever stores what comes is not in a hurry,
+// and cutting costs more than waiting.
+func (p *Plan) keepsWaiting(q *request, s *source, now Time) bool {
+	return p.p.Shown && q != nil && q.hedge == nil && q.src != s && p.eta(q, now) >= stillTime && p.rateOf(q, now) <= s.best/3 && !p.gathers(q, now)
 }
 
 // split gives s the upper part of what q owns, such that both end together.
@@ -147,7 +159,7 @@ func (p *Plan) split(q *request, s *source, vt float64, now Time) *request {
 	if saved < max(0.15, 2*delay.Seconds()) {
 		return nil
 	}
-	if q.end-at < p.p.MinSlice && saved < p.p.SliceTime.Seconds() {
+	if q.end-at < p.p.MinSlice && saved < p.p.SliceTime.Seconds() && !p.keepsWaiting(q, s, now) {
 		return nil
 	}
 	if stolen := float64(q.end - at); stolen < 2*guard {

@@ -191,7 +191,7 @@ func (p *Plan) fill(acts []Action, around bool, now Time) []Action {
 	look := p.lookAt(around || p.late(head, now))
 	for _, s := range look {
 		open(p.follow(p.hedgeHead(head, s, now), now))
-		open(p.follow(p.rescue(p.lateHead(head, now), s, now), now))
+		open(p.follow(p.rescue(head, s, now), now))
 		for p.capacity(s, now) {
 			if !open(p.follow(p.pick(head, s, now), now)) {
 				p.news.idle = true
@@ -270,7 +270,7 @@ func faster(a, b *source) int {
 
 // pick finds the next request for s, or nil; a client is blocked on head.
 func (p *Plan) pick(head *request, s *source, now Time) *request {
-	if q := p.lateHead(head, now); q != nil {
+	if q := head; p.lateHead(q, now) != nil || p.keepsWaiting(q, s, now) {
 		if t := p.split(q, s, p.laneRate(s), now); t != nil {
 			return t
 		}
@@ -348,7 +348,7 @@ func (p *Plan) leaveRoom(s *source, run, window span.Range, now Time) (left span
 		n := max(p.sliceFor(s, run.Start, now), p.p.MinSlice)
 		took := float64(n)/p.laneRate(s) + max(min(6*s.rtt, 4*coldStart), 3*s.rtt, coldStart).Seconds()
 		room := int64(p.rateOf(q, now)*took) - q.rest()
-		if p.gathers(q, now) {
+		if p.gathers(q, now) && !p.p.Shown {
 			room = max(room, p.p.Window/8-q.rest())
 		}
 		if room < p.p.MinSlice {
