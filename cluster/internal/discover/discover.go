@@ -43,7 +43,7 @@ type Options struct {
 	Port int // of the peer port
 
 	// Interfaces and Addrs are where to advertise, and what. They are asked
-	// every 5 s: LANs come and go. Addresses are not asked for where Advertise
+	// every 30 s and at each Poke: LANs come and go. Addresses are not asked for where Advertise
 	// is set.
 	Interfaces func() []net.Interface
 	Addrs      func() []netip.Addr
@@ -112,7 +112,7 @@ func (s *Service) Close() {
 }
 
 const (
-	refreshEvery = 5 * time.Second
+	refreshEvery = 30 * time.Second
 	queryFirst   = time.Second
 	queryMost    = time.Minute
 

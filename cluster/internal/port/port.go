@@ -50,9 +50,10 @@ type Packet struct {
 }
 
 const (
-	look       = 2 * time.Second // how often the addresses are looked at
-	packetMax  = 2 << 10         // more than any member sends
-	packetsMax = 256             // waiting to be taken
+	look       = 2 * time.Second  // how often it is asked whether addresses have changed
+	lookAnyway = 30 * time.Second // how often they are listed in any case
+	packetMax  = 2 << 10          // more than any member sends
+	packetsMax = 256              // waiting to be taken
 )
 
 // Port is open until Close. It is safe for concurrent use.
@@ -68,6 +69,7 @@ type Port struct {
 	mu      sync.Mutex // guards what follows
 	closed  bool
 	sockets map[Place]*socket
+	lacks   bool // a place that cannot be listened at yet
 	conns   map[*Conn]struct{}
 }
 
@@ -87,11 +89,13 @@ func Open(o Options) (*Port, error) {
 	p := &Port{o: o, number: o.Number, packets: make(chan Packet, packetsMax), door: newDoor(),
 		sockets: map[Place]*socket{}, conns: map[*Conn]struct{}{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	news := newChanges() // before the first look, so that none is missed
 	if _, err := p.follow(); err != nil {
+		news.close()
 		p.Close()
 		return nil, err
 	}
-	p.wg.Go(p.watch)
+	p.wg.Go(func() { p.watch(news) })
 	return p, nil
 }
 
@@ -118,17 +122,23 @@ func (p *Port) Places() []Place {
 func (p *Port) Packets() <-chan Packet { return p.packets }
 
 // watch follows changes of the addresses: DHCP, cables, sleep.
-func (p *Port) watch() {
+func (p *Port) watch(news *changes) {
+	defer news.close()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	warned := ""
+	warned, last, failed := "", time.Now(), false
 	for {
 		select {
 		case <-p.ctx.Done():
 			return
 		case <-tick.C:
 		}
+		if told := news.any(); !told && !failed && !p.lacking() && time.Since(last) < lookAnyway {
+			continue
+		}
+		last = time.Now()
 		changed, err := p.follow()
+		failed = err != nil
 		if err != nil && err.Error() != warned {
 			p.o.Log.Warn("peer port", "err", err)
 			warned = err.Error()
@@ -137,6 +147,13 @@ func (p *Port) watch() {
 			p.o.Changed()
 		}
 	}
+}
+
+// lacking reports that the next look may find what the last one could not.
+func (p *Port) lacking() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lacks
 }
 
 // follow opens and closes sockets until they fit the addresses.
@@ -165,6 +182,7 @@ func (p *Port) follow() (changed bool, err error) {
 		}
 	}
 	var errs []error
+	defer func() { p.lacks = len(errs) > 0 }()
 	for at := range want {
 		if p.sockets[at] != nil {
 			continue
