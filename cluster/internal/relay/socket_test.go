@@ -111,16 +111,16 @@ func TestControlRefusesBeforeTheFirstPacket(t *testing.T) {
 	}
 }
 
-// Whatever two directions do, no more than Step is booked and unmoved, and in
-// the end what was moved has been paid.
+// Whatever two directions do, no more than Step is booked and unmoved, or a
+// quarter of what has moved, and in the end what was moved has been paid.
 func TestPurseKeepsItsBooks(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(100) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		a := &account{quota: rnd.Int64N(20 << 20)}
+		a := &account{quota: rnd.Int64N(60 << 20)}
 		p := &purse{account: a}
 		var moved, held int64
 		var under []int64
-		for range 200 {
+		for range 1000 {
 			if len(under) < 2 && rnd.IntN(2) == 0 {
 				if n, err := p.take(1 + rnd.Int64N(bufSize)); err == nil {
 					under, held = append(under, n), held+n
@@ -131,7 +131,7 @@ func TestPurseKeepsItsBooks(t *testing.T) {
 				p.spent(n, used)
 				under, held, moved = under[1:], held-n, moved+used
 			}
-			if out := a.spent() - moved; out > Step || out < held {
+			if out := a.spent() - moved; out > max(Step, moved/4) || out < held {
 				t.Fatalf("seed %d: %d booked and not moved, %d held", seed, out, held)
 			}
 		}

@@ -20,10 +20,12 @@ const (
 	shortRecord = 8 << 10
 	// A pause is as long as gatherBytes take at the rate of the flow: at 4 MB/s
 	// that is 32 ms and 30 wake-ups a second, not 300. Where it would be
-	// shorter than gatherMin there is none.
+	// shorter than gatherMin there is none. Flows that have lasted for a while,
+	// longFlow bytes, pause half as long again: there is more to come.
 	gatherBytes = 128 << 10
 	gatherMin   = 2 * time.Millisecond
 	gatherMax   = 32 * time.Millisecond
+	longFlow    = 16 << 20
 	gatherSpan  = 50 * time.Millisecond // over which the rate is taken
 	// eager bytes of each direction are passed on without pauses: handshakes
 	// and small answers are round trips, not rates.
@@ -198,6 +200,9 @@ func (f *flow) pause(now time.Time, moved int64) time.Duration {
 	}
 	if f.last < gatherMin {
 		return 0
+	}
+	if moved >= longFlow {
+		return min(f.last*3/2, gatherMax*3/2)
 	}
 	return min(f.last, gatherMax)
 }
