@@ -31,16 +31,18 @@ const (
 	// seeks in a film farther than that asks for himself; the engine fetches
 	// for both.
 	comesSoon = 4 << 20
-	// leap is farther ahead than a download reads on: it is the index at the
-	// end of a film, fetched early.
+	// leap is farther ahead than a download reads on.
 	leap = 64 << 20
+	// index is what is fetched early of the end of a film.
+	index = 1 << 20
 )
 
 // brought notes bytes that have come, up to end.
 func (l *live) brought(end int64) {
 	for {
 		front := l.front.Load()
-		if end <= front || end > front+leap || l.front.CompareAndSwap(front, end) {
+		early := end > l.r.End-index && front+2*comesSoon < l.r.End-index
+		if end <= front || end > front+leap || early || l.front.CompareAndSwap(front, end) {
 			return
 		}
 	}

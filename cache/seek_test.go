@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"dtpx/cache/internal/disk"
 	"dtpx/internal/testbed"
 	ranges "dtpx/range"
 )
@@ -29,7 +30,8 @@ func newFilm(t *testing.T, dir string) *film {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := Open(Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	// The disk is real and the time is not: it must not be late for that.
+	store, err := Open(Options{Dir: dir, Log: slog.New(slog.DiscardHandler), store: disk.Options{Memory: 256 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +109,9 @@ func TestHoles(t *testing.T) {
 		}
 		s := f.origin.Log().Stats("")
 		t.Logf("%d MiB came, %d KiB of them twice", s.Total>>20, s.Duplicate>>10)
-		if s.Duplicate > 16<<20 { // of each break-off, the begun blocks of 16 connections
+		// Each of five break-offs may lose the begun block of 16 connections, of
+		// 256 KiB; what was held, fetched again, would be 100 MiB.
+		if s.Duplicate > 24<<20 {
 			t.Errorf("%d bytes came twice", s.Duplicate)
 		}
 	})
