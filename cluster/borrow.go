@@ -255,8 +255,10 @@ func pause(err error) time.Duration {
 // fail notes why the peer was of no use, and leaves it alone for a while.
 func (p *peer) fail(err error, pause time.Duration) {
 	now := p.s.c.o.Now()
+	var no *refused
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.spent = errors.As(err, &no) && no.reason == "quota"
 	p.trouble = err.Error()
 	if pause > 0 {
 		p.until = now.Add(pause)
@@ -266,7 +268,7 @@ func (p *peer) fail(err error, pause time.Duration) {
 func (p *peer) well() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.trouble, p.until = "", time.Time{}
+	p.trouble, p.until, p.spent = "", time.Time{}, false
 }
 
 // tunnel is a path through a peer. It counts what comes by it.

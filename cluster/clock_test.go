@@ -54,3 +54,27 @@ func lentBy(n *node) (sum int64) {
 	}
 	return sum
 }
+
+// A member that has something to lend again, because a new day began or a tunnel
+// gave back what it had reserved, is asked as soon as it says so, not when the
+// pause after its refusal is over.
+func TestQuotaComesBack(t *testing.T) {
+	r := newRig(t, slow)
+	a := r.join(nil)
+	var off atomic.Int64
+	b := r.join(func(o *Options) {
+		o.Lend.Quota = 3 * mib
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(off.Load())) }
+	})
+	r.together()
+	url := target(r.url("/16MiB/b"), false)
+	if len(a.Sources(url)) != 1 {
+		t.Fatal("nobody to borrow from")
+	}
+	r.get(a, r.url("/16MiB/a"))
+	if n := len(a.Sources(url)); n != 0 {
+		t.Fatalf("%d with something left: %+v", n, b.Info().Self)
+	}
+	off.Store(int64(24 * time.Hour))
+	eventually(t, "asked again", func() bool { return len(a.Sources(url)) == 1 })
+}

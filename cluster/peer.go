@@ -31,6 +31,7 @@ type peer struct {
 	alive    bool
 	trouble  string    // why the last attempt failed; "" if it did not
 	until    time.Time // does not lend before
+	spent    bool      // … because its quota was used up
 	open     int       // streams that this node has open through it
 	borrowed int64     // bytes through it in this session
 	settled  int64     // of them entered into the ledger
@@ -116,11 +117,12 @@ func clean(name string) string {
 func (p *peer) update(m gossip.Member) (arrived bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !slices.Equal(p.addrs, m.Addrs) {
-		p.until, p.trouble = time.Time{}, ""
+	news := m.Meta.Left != p.meta.Left
+	if !slices.Equal(p.addrs, m.Addrs) || news && p.spent && m.Meta.Left != 0 {
+		p.until, p.trouble, p.spent = time.Time{}, "", false
 	}
 	arrived = !p.alive
-	if m.Meta.Left != p.meta.Left {
+	if news {
 		p.told = p.borrowed
 	}
 	p.addrs, p.meta, p.alive = slices.Clone(m.Addrs), m.Meta, true
