@@ -32,29 +32,27 @@ func (p *Plan) startTrial(s *source, now Time) {
 		s.lanes, s.info.Start, s.trial.waits = 1, 0, true
 		return
 	}
-	if s.info.Start == 1 && p.othersUsable(s, now) {
-		return // it was tried lately, and beside others a trial delays what is nearest to the reader
-	}
-	if p.p.Shown && s.limit() > s.lanes && s.info.Start <= 1 && s.ceiling != 1 && p.othersUsable(s, now) {
-		s.trial.waits = true
+	if s.limit() <= s.lanes || s.info.Start > 1 || s.ceiling == 1 {
 		return
 	}
-	if s.limit() > s.lanes && s.info.Start <= 1 && s.ceiling != 1 {
-		if s.rtt >= distantAfter && p.othersUsable(s, now) {
+	base, step := s.meter.now(), s.step()
+	if p.othersUsable(s, now) {
+		switch {
+		case s.info.Start == 1:
+			return // it was tried lately, and a trial delays what is nearest to the reader
+		case p.p.Shown:
+			s.trial.waits = true
+			return
+		case s.rtt >= distantAfter:
 			s.lanes, s.trial.waits = min(2, s.limit()), true
 			return
 		}
-		base := s.meter.now()
-		if s.info.Start == 1 { // slice 0 has just begun, perhaps behind what an earlier download left in the link's queue
-			base = max(base, s.info.Rate)
-		}
-		s.trial = experiment{on: base > 0, from: s.lanes, base: base * float64(s.lanes), since: now, grew: now, had: s.fresh + s.wasted}
-		step := s.step()
-		if p.othersUsable(s, now) {
-			step = 2
-		}
-		s.lanes = min(s.lanes*step, s.limit())
+		step = 2
+	} else if s.info.Start == 1 { // slice 0 has just begun, perhaps behind what an earlier download left in the link's queue
+		base = max(base, s.info.Rate)
 	}
+	s.trial = experiment{on: base > 0, from: s.lanes, base: base * float64(s.lanes), since: now, grew: now, had: s.fresh + s.wasted}
+	s.lanes = min(s.lanes*step, s.limit())
 }
 
 // worthTrying is how much has to be left of a download for the trial of another

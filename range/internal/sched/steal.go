@@ -78,13 +78,10 @@ func (p *Plan) othersUsable(not *source, now Time) bool {
 	return false
 }
 
-// lateHead is the request that a client waits for and that will take too long
-// to bring the rest of what it owns.
-func (p *Plan) lateHead(q *request, now Time) *request {
-	if q == nil || q.hedge != nil || p.eta(q, now) < p.p.HeadLate || p.gathers(q, now) {
-		return nil
-	}
-	return q
+// late reports that a client waits for the head q, and that the rest of what it
+// owns will take too long.
+func (p *Plan) late(q *request, now Time) bool {
+	return q != nil && q.hedge == nil && p.eta(q, now) >= p.p.HeadLate && !p.gathers(q, now)
 }
 
 // steal takes a part of the request that would end last; if the window is
@@ -113,8 +110,7 @@ func (p *Plan) steal(s *source, now Time) *request {
 // source's connections have shown to bring: a bad connection, not a slow source.
 // It may exceed the lanes by one, never the host's ceiling.
 func (p *Plan) rescue(q *request, s *source, now Time) *request {
-	crawls := p.lateHead(q, now) != nil && p.rateOf(q, now) <= s.best/8
-	if !crawls || !p.able(s, now) || p.capacity(s, now) || p.tooBusy(s, now) && !p.slowed(q.src, s, now) || p.deadEnd(q, s, now) {
+	if !p.late(q, now) || p.rateOf(q, now) > s.best/8 || !p.able(s, now) || p.capacity(s, now) || p.tooBusy(s, now) && !p.slowed(q.src, s, now) || p.deadEnd(q, s, now) {
 		return nil
 	}
 	if s.conns()+s.lingering(now) >= min(s.limit2(), s.lanes+1) || s.ceiling == 1 {

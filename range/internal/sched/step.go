@@ -188,7 +188,7 @@ func (p *Plan) fill(acts []Action, around bool, now Time) []Action {
 		}
 		return q != nil
 	}
-	look := p.lookAt(around || p.late(head, now))
+	look := p.lookAt(around || p.urgent(head, now))
 	for _, s := range look {
 		open(p.follow(p.hedgeHead(head, s, now), now))
 		open(p.follow(p.rescue(head, s, now), now))
@@ -207,9 +207,9 @@ func (p *Plan) fill(acts []Action, around bool, now Time) []Action {
 	return acts
 }
 
-// late reports that the byte a client waits for may need others than its owner.
-func (p *Plan) late(head *request, now Time) bool {
-	return head != nil && (head.silence(now) >= p.softAfter(head) || p.lateHead(head, now) != nil)
+// urgent reports that the byte a client waits for may need others than its owner.
+func (p *Plan) urgent(head *request, now Time) bool {
+	return head != nil && (head.silence(now) >= p.softAfter(head) || p.late(head, now))
 }
 
 // feed lets s go beyond its lanes by one for a byte that a reader waits for and
@@ -270,8 +270,8 @@ func faster(a, b *source) int {
 
 // pick finds the next request for s, or nil; a client is blocked on head.
 func (p *Plan) pick(head *request, s *source, now Time) *request {
-	if q := head; p.lateHead(q, now) != nil || p.keepsWaiting(q, s, now) {
-		if t := p.split(q, s, p.laneRate(s), now); t != nil {
+	if p.late(head, now) || p.keepsWaiting(head, s, now) {
+		if t := p.split(head, s, p.laneRate(s), now); t != nil {
 			return t
 		}
 	}

@@ -46,55 +46,31 @@ func TestParkingDoesNotSwing(t *testing.T) {
 }
 
 // A link that becomes faster while another source is set aside says nothing about
-// that one: it gains more than was given up.
+// that one: it gains more than was given up, or it does not lose it again when the
+// other is back.
 func TestCoincidenceIsNoSharedUplink(t *testing.T) {
-	g := newPlay(t, 8000, 2000, nil, 40, 20, 20, 20)
-	tried := false
-	g.adjust = func() {
-		if g.now > 300*ms {
-			g.rates[0] = 10
+	for what, faster := range map[string]float64{"far more": 140, "just as much": 30} {
+		g := newPlay(t, 8000, 2000, nil, 40, 20, 20, 20)
+		tried := false
+		g.adjust = func() {
+			if g.now > 300*ms {
+				g.rates[0] = 10
+			}
+			for _, s := range g.p.sources {
+				tried = tried || s.aside
+			}
+			if tried {
+				g.rates[0] = faster
+			}
 		}
-		for _, s := range g.p.sources {
-			tried = tried || s.aside
+		g.run(20 * time.Second)
+		if !tried {
+			t.Fatal("nobody was suspected")
 		}
-		if tried {
-			g.rates[0] = 140
-		}
-	}
-	g.run(20 * time.Second)
-	if !tried {
-		t.Fatal("nobody was suspected")
-	}
-	for id := SourceID(2); id <= 4; id++ {
-		if g.p.source(id).parked {
-			t.Errorf("source %d is parked: %v", id, g.p)
-		}
-	}
-}
-
-// A link that becomes faster by just as much as another source had brought, while
-// that one is set aside, does not lose it again when the other is back.
-func TestCoincidenceIsAskedTwice(t *testing.T) {
-	g := newPlay(t, 8000, 2000, nil, 40, 20, 20, 20)
-	tried := false
-	g.adjust = func() {
-		if g.now > 300*ms {
-			g.rates[0] = 10
-		}
-		for _, s := range g.p.sources {
-			tried = tried || s.aside
-		}
-		if tried {
-			g.rates[0] = 30
-		}
-	}
-	g.run(20 * time.Second)
-	if !tried {
-		t.Fatal("nobody was suspected")
-	}
-	for id := SourceID(2); id <= 4; id++ {
-		if g.p.source(id).parked {
-			t.Errorf("source %d is parked: %v", id, g.p)
+		for id := SourceID(2); id <= 4; id++ {
+			if g.p.source(id).parked {
+				t.Errorf("%s: source %d is parked: %v", what, id, g.p)
+			}
 		}
 	}
 }
