@@ -21,7 +21,8 @@ const (
 // ahead are the gaps of a reader that are open before it has come to them. It is
 // safe for concurrent use.
 type ahead struct {
-	news chan struct{} // capacity 1: a gap has been opened
+	news  chan struct{} // capacity 1: a gap has been opened
+	looks sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
 	gaps    []*gap     // in order
@@ -78,6 +79,7 @@ func (a *ahead) next(end int64) int64 {
 	return end
 }
 
+// close waits for a look that is under way: its context must have ended.
 func (a *ahead) close() {
 	a.mu.Lock()
 	gaps := a.gaps
@@ -86,6 +88,7 @@ func (a *ahead) close() {
 	for _, g := range gaps {
 		g.close()
 	}
+	a.looks.Wait()
 }
 
 // begins reports that it is time for a look from pos; end must follow.
@@ -124,7 +127,7 @@ func (r *reader) look() {
 	}
 	s := &scout{r: r, o: *r.o, from: from, to: min(r.end, r.pos+aheadBytes)}
 	s.o.entry.Acquire()
-	go s.run()
+	r.ahead.looks.Go(s.run)
 }
 
 // scout opens the gaps of one look. It has an object of its own, as the reader

@@ -14,19 +14,8 @@ type Lull struct{ raw syscall.RawConn }
 // LullOf finds the TCP connection below c. It is nil where there is none; a nil
 // Lull does nothing.
 func LullOf(c net.Conn) *Lull {
-	for {
-		inner, ok := c.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		c = inner.NetConn()
-	}
-	t, ok := c.(*net.TCPConn)
-	if !ok || !quietly {
-		return nil
-	}
-	raw, err := t.SyscallConn()
-	if err != nil {
+	raw := Socket(c)
+	if raw == nil || !quietly {
 		return nil
 	}
 	return &Lull{raw}

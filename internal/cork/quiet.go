@@ -30,6 +30,27 @@ func Quiet(c net.Conn) net.Conn {
 	return &quiet{c, raw}
 }
 
+// Socket is the socket of the TCP connection below c, through all layers that
+// have a NetConn method; nil if there is none.
+func Socket(c net.Conn) syscall.RawConn {
+	for {
+		inner, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		c = inner.NetConn()
+	}
+	t, ok := c.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
 // NetConn is the connection below, for who wants to reset it.
 func (q *quiet) NetConn() net.Conn { return q.Conn }
 
