@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"testing"
+	"time"
 )
 
 // pot is an account with so much in it.
@@ -15,6 +16,51 @@ func (p *pot) Reserve(n int64) (int64, error) {
 }
 
 func (p *pot) Settle(n int64) { p.left += n }
+
+// books counts bookings.
+type books struct {
+	pot
+	times int
+}
+
+func (b *books) Reserve(n int64) (int64, error) {
+	b.times++
+	return b.pot.Reserve(n)
+}
+
+// A flow that has lasted is written down every 4 MiB, not every MiB, and pauses
+// half as long again.
+func TestLongFlow(t *testing.T) {
+	account := &books{pot: pot{1 << 40}}
+	p := &purse{account: account}
+	move := func(total int64) (times int) {
+		before := account.times
+		for total > 0 {
+			n, err := p.take(bufSize)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.spent(n, n)
+			total -= n
+		}
+		return account.times - before
+	}
+	if n := move(longFlow); n < 16 || n > 18 {
+		t.Errorf("%d bookings for the first 16 MiB", n)
+	}
+	if n := move(64 << 20); n < 16 || n > 18 {
+		t.Errorf("%d bookings for the next 64 MiB", n)
+	}
+	const each = time.Second / 32 // in which 128 KiB come at 4 MiB/s
+	for moved, want := range map[int64]time.Duration{1 << 20: each, longFlow: each * 3 / 2} {
+		f := flow{}
+		now := time.Now()
+		f.pause(now, moved-(1<<20))
+		if got := f.pause(now.Add(250*time.Millisecond), moved); got != want {
+			t.Errorf("a pause of %v at %d bytes, want %v", got, moved, want)
+		}
+	}
+}
 
 // One direction waits with what it took; the other one can spend the rest of
 // the quota all the same.
