@@ -307,3 +307,33 @@ func TestLeavingEndsEverything(t *testing.T) {
 }
 
 var _ http.RoundTripper = (*ranges.Transport)(nil)
+
+// How many connections a host is worth is remembered once a trial has shown it,
+// not when a download was broken off in its middle, and for a day.
+func TestHostsRememberTrials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := group(t, nil, 2*mib, 2*mib, 2*mib)
+		m.engine.Connections = 8
+		url := testbed.URL(m.origin.HTTPS, "64MiB/f")
+		resp := m.get(url)
+		m.some(resp, 2*mib)
+		time.Sleep(300 * time.Millisecond) // a second connection is at work
+		if n := m.source("").Connections; n < 2 {
+			t.Errorf("%d connections of our own: no trial", n)
+		}
+		resp.Body.Close()
+		synctest.Wait()
+		if f := m.engine.Hosts.Facts(url); !f.Ranges || f.Lanes != 0 {
+			t.Errorf("broken off in a trial: %+v", f)
+		}
+		m.whole(url, m.get(url))
+		synctest.Wait()
+		if f := m.engine.Hosts.Facts(url); f.Lanes != 1 {
+			t.Errorf("after a trial on a link that one connection fills: %+v", f)
+		}
+		time.Sleep(25 * time.Hour)
+		if f := m.engine.Hosts.Facts(url); !f.Ranges || f.Lanes != 0 {
+			t.Errorf("a day later: %+v", f)
+		}
+	})
+}
