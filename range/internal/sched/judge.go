@@ -129,10 +129,16 @@ const paysAfter = 150 * time.Millisecond
 
 // pays reports that the lanes s has got are worth having, so far. Where it is
 // alone nothing is lost by trying; beside others each lane that only takes from
-// the rest of its link makes the slices nearest to the reader late.
+// the rest of its link makes the slices nearest to the reader late, so that none
+// is added that nobody looks at.
 func (p *Plan) pays(s *source, now Time) bool {
 	t := &s.trial
-	if !t.on || s.lanes <= t.from || !p.othersUsable(s, now) {
+	switch {
+	case !p.othersUsable(s, now):
+		return true
+	case !t.on:
+		return false
+	case s.lanes <= t.from:
 		return true
 	}
 	d := now - t.grew

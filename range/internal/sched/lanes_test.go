@@ -81,3 +81,15 @@ func TestBusy(t *testing.T) {
 		t.Errorf("takes a part of the line with a full window: %v", g.p)
 	}
 }
+
+// One connection was right the last time: beside others no more are tried, and none
+// is added that is on no trial.
+func TestOneLaneThatIsKnownStaysOne(t *testing.T) {
+	for _, shown := range []bool{true, false} {
+		g := film(t, shown)
+		g.p.source(1).info.Start = 1
+		if n := g.most(1, 8*time.Second); n > 1 {
+			t.Errorf("shown %v: %d connections to a host of which one is known to do", shown, n)
+		}
+	}
+}
