@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -317,6 +318,9 @@ func play(tr http.RoundTripper, url string, from int64, bitrate float64, length 
 	}
 	defer resp.Body.Close()
 	buf := make([]byte, 64<<10)
+	if resp.StatusCode != http.StatusPartialContent {
+		return 0, 0, errors.New(resp.Status)
+	}
 	if _, err := io.ReadFull(resp.Body, buf[:1]); err != nil {
 		return 0, 0, err
 	}
