@@ -47,7 +47,9 @@ func (p *Plan) split0(now Time) {
 		p.own(q, n)
 	}
 	if p.uplink = (uplink{since: now}); q.src == p.sources[0] {
-		p.uplink.base = q.src.meter.now()
+		if p.uplink.base = p.alone.rate(now); p.uplink.base == 0 {
+			p.uplink.base = q.src.meter.now()
+		}
 	}
 	for _, s := range p.sources {
 		p.startTrial(s, now)

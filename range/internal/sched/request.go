@@ -169,6 +169,7 @@ func (p *Plan) count(q *request, n, news int64, now Time) {
 		}
 	}
 	p.total.add(n, now)
+	p.measureAlone(q.src, now)
 }
 
 // settleHedge ends the race between a silent owner and its hedge: who brings

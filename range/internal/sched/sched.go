@@ -138,6 +138,7 @@ type Plan struct {
 	total     window   // all fresh bytes of the last seconds
 	hedged    int64
 	uplink    uplink
+	alone     alone
 	overdrawn bool // see Overdrawn
 	oneByOne  bool // see NoFollowing
 	known     bool // the host is known to serve ranges and to be worth it

@@ -45,6 +45,25 @@ func TestParkingDoesNotSwing(t *testing.T) {
 	}
 }
 
+// What a shaped link lets pass at once in the beginning is not what it has: that it
+// brings less afterwards is no reason to set anybody aside.
+func TestBurstIsNoRate(t *testing.T) {
+	g := newPlay(t, 8000, 2000, nil, 300, 20, 20, 20)
+	g.adjust = func() {
+		if g.now > 10*ms {
+			g.rates[0] = 40
+		}
+	}
+	for g.now < 10*time.Second {
+		g.run(10 * ms)
+		for _, s := range g.p.sources {
+			if s.held() {
+				t.Fatalf("source %d is set aside at %v: %v", s.id, g.now, g.p)
+			}
+		}
+	}
+}
+
 // A link that becomes faster while another source is set aside says nothing about
 // that one: it gains more than was given up, or it does not lose it again when the
 // other is back.
