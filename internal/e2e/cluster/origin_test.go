@@ -161,13 +161,15 @@ func TestSameUplink(t *testing.T) {
 	h.dtpx(h.Rooms[2], "group", "join", code)
 	h.together()
 	alice := h.Rooms[0]
-	d := h.fetch(alice, h.URL("https", "/48MiB/shared"), nil)
+	// Long enough for another to be suspected first, and for both answers, with bob
+	// and without him, to be asked for twice: up to 8 s.
+	d := h.fetch(alice, h.URL("https", "/72MiB/shared"), nil)
 	bob, carol := h.source(alice, "bob"), h.source(alice, "carol")
 	t.Logf("%.1f s, bob %d bytes, %s %s; carol %d bytes", d.Total.Seconds(), bob.Bytes, bob.State, bob.Error, carol.Bytes)
 	if !strings.Contains(bob.Error, "uplink") {
 		t.Errorf("not parked: %+v", bob)
 	}
-	if carol.Bytes < 48*mib/4 {
+	if carol.Bytes < 72*mib/4 {
 		t.Errorf("carol brought %d bytes", carol.Bytes)
 	}
 	if said := h.dtpx(alice, "status"); !strings.Contains(said, "shares this machine's uplink") {

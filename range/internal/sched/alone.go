@@ -5,11 +5,14 @@ import "time"
 // alone measures what the first source has without the others, in the some 40 ms
 // before they bring something. A shaped link lets 64 KiB or more pass at once before
 // its rate counts, and what waits there is read late by a busy machine: taken from
-// the first byte on, 4 MB/s looked like 6, and that it was 4 afterwards like a loss
-// to the others.
+// the first byte on, 4 MB/s looks like 6, and that it is 4 afterwards like a loss
+// to the others. So short a time may also tell too little, and it only clears of
+// suspicion: whether others share a link is found out by going without them.
 type alone struct {
 	over    bool // another source has brought something
 	samples []sample
+
+	measured float64 // bytes/s; 0 = not known
 }
 
 // sample says that sum bytes had come by at.
@@ -49,6 +52,15 @@ func (a *alone) rate(before Time) (least float64) {
 	return least
 }
 
+// lostNothing reports that own, the rate of the first source with the others, is
+// what it had alone. Who shares a link with it takes more than a tenth of that.
+func (a *alone) lostNothing(own float64) bool {
+	return a.measured > 0 && own >= 0.9*a.measured
+}
+
+// aloneDoubt is by how much what was measured may be too little.
+const aloneDoubt = 1.25
+
 // measureAlone notes an arrival from s. What was asked for from another source may
 // have taken from the first one's link for as long as it takes to come.
 func (p *Plan) measureAlone(s *source, now Time) {
@@ -57,14 +69,16 @@ func (p *Plan) measureAlone(s *source, now Time) {
 	case a.over:
 		return
 	case s != p.sources[0]:
-		a.over, until = true, now-2*s.rtt
+		until -= 2 * s.rtt
 	case n > 0 && now-a.samples[n-1].at < aloneStep:
 		return
 	default:
-		a.samples = append(a.samples, sample{now, s.fresh + s.wasted})
-		a.over = n+1 == aloneSamples
+		if a.samples = append(a.samples, sample{now, s.fresh + s.wasted}); n+1 < aloneSamples {
+			return
+		}
 	}
-	if r := a.rate(until); r > 0 && p.uplink.base > 0 {
-		p.uplink.base = r
+	a.over, a.measured = true, a.rate(until)
+	if a.measured > 0 {
+		p.uplink.base = min(p.uplink.base, aloneDoubt*a.measured)
 	}
 }

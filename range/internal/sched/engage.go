@@ -47,9 +47,7 @@ func (p *Plan) split0(now Time) {
 		p.own(q, n)
 	}
 	if p.uplink = (uplink{since: now}); q.src == p.sources[0] {
-		if p.uplink.base = p.alone.rate(now); p.uplink.base == 0 {
-			p.uplink.base = q.src.meter.now()
-		}
+		p.uplink.base = q.src.meter.now()
 	}
 	for _, s := range p.sources {
 		p.startTrial(s, now)

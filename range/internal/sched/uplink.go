@@ -78,7 +78,7 @@ func (p *Plan) suspect(first *source, now Time) {
 		if u.strikes = 0; p.judgedAny() && own > 0 {
 			u.base = own // for those that come later
 		}
-	case own >= 0.8*u.base || len(suspects) == 0:
+	case own >= 0.8*u.base || len(suspects) == 0 || u.strikes == 0 && p.alone.lostNothing(own):
 		p.acquit(fresh)
 	default:
 		if u.strikes++; u.strikes < 2 {
