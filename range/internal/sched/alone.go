@@ -24,7 +24,8 @@ type sample struct {
 const (
 	aloneStep  = 500 * time.Microsecond // between samples
 	aloneLeast = 10 * time.Millisecond  // what is shorter says nothing
-	// aloneSamples end it where nobody comes.
+	// aloneSamples end it where nobody comes soon: what the meter knows by then
+	// is better.
 	aloneSamples = 128
 )
 
@@ -64,21 +65,17 @@ const aloneDoubt = 1.25
 // measureAlone notes an arrival from s. What was asked for from another source may
 // have taken from the first one's link for as long as it takes to come.
 func (p *Plan) measureAlone(s *source, now Time) {
-	a, until := &p.alone, now
+	a := &p.alone
 	switch n := len(a.samples); {
 	case a.over:
-		return
 	case s != p.sources[0]:
-		until -= 2 * s.rtt
-	case n > 0 && now-a.samples[n-1].at < aloneStep:
-		return
-	default:
-		if a.samples = append(a.samples, sample{now, s.fresh + s.wasted}); n+1 < aloneSamples {
-			return
+		a.over, a.measured = true, a.rate(now-2*s.rtt)
+		if a.measured > 0 {
+			p.uplink.base = min(p.uplink.base, aloneDoubt*a.measured)
 		}
-	}
-	a.over, a.measured = true, a.rate(until)
-	if a.measured > 0 {
-		p.uplink.base = min(p.uplink.base, aloneDoubt*a.measured)
+	case n == aloneSamples:
+		a.over = true
+	case n == 0 || now-a.samples[n-1].at >= aloneStep:
+		a.samples = append(a.samples, sample{now, s.fresh + s.wasted})
 	}
 }
