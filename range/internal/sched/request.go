@@ -155,6 +155,9 @@ func (p *Plan) count(q *request, n, news int64, now Time) {
 		q.src.sustained = max(q.src.sustained, q.meter.last)
 	}
 	q.src.recent.add(n, now)
+	if q.src.began == 0 {
+		q.src.began = now
+	}
 	q.src.fresh += news
 	q.src.wasted += n - news
 	if q.src.meter.now() == 0 && q.rest() == 0 { // over before it could be measured

@@ -34,6 +34,7 @@ type source struct {
 	refused   int
 	peak      int // most requests it answered at a time
 	gone      bool
+	began     Time // of its first byte; 0 = none yet
 	parked    bool // for good, unless the first source fails: see uplink
 	aside     bool // for a moment, to see
 	judged    bool

@@ -62,21 +62,27 @@ func (p *Plan) judgeUplink(now Time) {
 // suspect looks whether the first source has lost since others began.
 func (p *Plan) suspect(first *source, now Time) {
 	u := &p.uplink
+	u.since = now
 	own := first.recent.over(4, now)
 	var fresh, suspects []*source
 	for _, s := range p.sources[1:] {
-		if r := s.recent.over(4, now); !s.judged && s.usable(now) && r >= 0.05*u.base {
+		if s.judged || !s.usable(now) {
+			continue
+		}
+		if s.began > 0 && now-s.began < judgeTime {
+			return // what the first one brought before it came counts still
+		}
+		if r := s.recent.over(4, now); r >= 0.05*u.base {
 			fresh = append(fresh, s)
 			if r <= 1.3*(u.base-own) { // nobody takes more than is lost
 				suspects = append(suspects, s)
 			}
 		}
 	}
-	u.since = now
 	switch {
 	case len(fresh) == 0: // the others have not begun
 		if u.strikes = 0; p.judgedAny() && own > 0 {
-			u.base = own // for those that come later
+			u.base, p.alone.measured = own, 0 // for those that come later
 		}
 	case own >= 0.8*u.base || len(suspects) == 0 || u.strikes == 0 && p.alone.lostNothing(own):
 		p.acquit(fresh)

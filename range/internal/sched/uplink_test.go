@@ -93,3 +93,21 @@ func TestCoincidenceIsNoSharedUplink(t *testing.T) {
 		}
 	}
 }
+
+// Who comes later is judged by what the first source has by then, not by what it
+// had in the first moment.
+func TestLateSharerIsParked(t *testing.T) {
+	g := newPlay(t, 8000, 2000, nil, 20, 20)
+	g.run(time.Second)
+	g.rates[0] = 40
+	g.run(5 * time.Second)
+	g.rates = append(g.rates, 0)
+	g.bears = append(g.bears, 0)
+	late := g.p.AddSource(SourceInfo{Lanes: 1, RTT: g.rtt})
+	g.event = true
+	g.adjust = func() { // one line of 40 for both
+		n := len(g.p.source(1).reqs) + len(g.p.source(late).reqs)
+		g.rates[0], g.rates[2] = 40/float64(max(1, n)), 40/float64(max(1, n))
+	}
+	g.until("parked", 12*time.Second, func() bool { return g.p.source(late).parked })
+}
