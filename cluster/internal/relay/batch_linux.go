@@ -19,15 +19,11 @@ type batch struct {
 
 // newBatch is nil where src cannot be read like that.
 func newBatch(src net.Conn) *batch {
-	c, ok := src.(*net.TCPConn)
-	if !ok {
+	raw := cork.Socket(src)
+	if raw == nil {
 		return nil
 	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	return &batch{cork.LullOf(c), raw}
+	return &batch{cork.LullOf(src), raw}
 }
 
 // take returns 0 and no error if there is nothing now.
