@@ -107,6 +107,7 @@ func (d *Download) copyIn(f *fetch, body *exactReader) (left int64, err error) {
 	defer bufferPool.Put(buf)
 	var flow flow
 	lull := lullOf(body.r)
+	defer lull.End() // the next answer is short at first
 	want := d.want(f)
 	for want >= 0 {
 		if want == 0 {

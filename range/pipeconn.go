@@ -11,6 +11,8 @@ import (
 	"net/http/httptrace"
 	"sync"
 	"time"
+
+	"dtpx/internal/cork"
 )
 
 const (
@@ -32,6 +34,7 @@ type pipeConn struct {
 	limit int64  // of a header section
 	in    headerReader
 	r     *bufio.Reader // belongs to whose turn it is
+	lull  *cork.Lull    // likewise
 
 	mu     sync.Mutex
 	turn   *turn // whose answer is being read
@@ -57,7 +60,7 @@ func (h *headerReader) Read(p []byte) (int, error) {
 }
 
 func newPipeConn(conn net.Conn, site string, limit int64) *pipeConn {
-	c := &pipeConn{Conn: conn, site: site, limit: limit}
+	c := &pipeConn{Conn: conn, site: site, limit: limit, lull: cork.LullOf(conn)}
 	if c.limit <= 0 {
 		c.limit = headerMax
 	}
@@ -172,6 +175,7 @@ func (c *pipeConn) unlock() {
 	c.ending = false
 	c.mu.Unlock()
 	if ending {
+		c.lull.Close()
 		c.Conn.Close()
 	}
 }

@@ -33,15 +33,8 @@ func Quiet(c net.Conn) net.Conn {
 // Socket is the socket of the TCP connection below c, through all layers that
 // have a NetConn method; nil if there is none.
 func Socket(c net.Conn) syscall.RawConn {
-	for {
-		inner, ok := c.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		c = inner.NetConn()
-	}
-	t, ok := c.(*net.TCPConn)
-	if !ok {
+	t := bare(c)
+	if t == nil {
 		return nil
 	}
 	raw, err := t.SyscallConn()
@@ -49,6 +42,18 @@ func Socket(c net.Conn) syscall.RawConn {
 		return nil
 	}
 	return raw
+}
+
+func bare(c net.Conn) *net.TCPConn {
+	for {
+		inner, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		c = inner.NetConn()
+	}
+	t, _ := c.(*net.TCPConn)
+	return t
 }
 
 // NetConn is the connection below, for who wants to reset it.

@@ -3,6 +3,8 @@ package cork
 import (
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 const quietly = true
@@ -24,6 +26,15 @@ func writeNow(fd uintptr, p []byte) (int, error) {
 func setLowWater(fd uintptr, n int) {
 	v := int32(n)
 	_, _, _ = syscall.RawSyscall6(syscall.SYS_SETSOCKOPT, fd, syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, uintptr(unsafe.Pointer(&v)), 4, 0)
+}
+
+// readable reports that SO_RCVLOWAT bytes are there, or the end of the stream, or
+// an error, without taking any of it.
+func readable(fd uintptr) bool {
+	p := unix.PollFd{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}
+	var at [2]int64 // no time at all, whatever a timespec is here
+	n, _, e := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&at)), 0, 0, 0)
+	return e != 0 || n > 0
 }
 
 func now(call, fd uintptr, p []byte) (int, error) {

@@ -2,7 +2,10 @@
 
 package cork
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 const quietly = false
 
@@ -12,3 +15,13 @@ func ReadNow(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 func writeNow(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 func setLowWater(uintptr, int) {}
+
+func readable(uintptr) bool { return true }
+
+type alarm struct{}
+
+func newAlarm(func()) (*alarm, error) { return nil, errors.ErrUnsupported }
+
+func (*alarm) in(time.Duration) {}
+
+func (*alarm) stop() {}

@@ -1,10 +1,14 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"time"
+
+	"dtpx/internal/cork"
 )
 
 // mover moves pieces of one direction, in the kernel where it can.
@@ -12,10 +16,8 @@ type mover struct {
 	dst, src net.Conn
 	buf      *[bufSize]byte // nil: spliced
 	short    int64
-	limit    func() // before each splice
-	batch    *batch // of a slow src that is a socket; nil: read as it comes
-	hushed   bool
-	empty    int // reads in a row that found nothing
+	limit    func()     // before each splice
+	lull     *cork.Lull // of src, if that is a socket; nil: sleep
 }
 
 func (t *tunnel) mover(dst, src net.Conn) *mover {
@@ -27,7 +29,7 @@ func (t *tunnel) mover(dst, src net.Conn) *mover {
 		// long a trickle may go unseen.
 		return &mover{dst: dst, src: src, limit: func() { t.limit(src, t.s.Idle/2) }}
 	case from:
-		return &mover{dst: dst, src: src, buf: buffers.Get().(*[bufSize]byte), short: bufSize, batch: newBatch(src)}
+		return &mover{dst: dst, src: cork.Quiet(src), buf: buffers.Get().(*[bufSize]byte), short: bufSize, lull: cork.LullOf(src)}
 	}
 	return &mover{dst: dst, src: src, buf: buffers.Get().(*[bufSize]byte), short: shortRecord}
 }
@@ -36,6 +38,7 @@ func (m *mover) free() {
 	if m.buf != nil {
 		buffers.Put(m.buf)
 	}
+	m.lull.Close()
 }
 
 // piece moves up to limit bytes and returns io.EOF at the end of src.
@@ -43,7 +46,7 @@ func (m *mover) piece(limit int64) (int64, error) {
 	if m.buf == nil {
 		return m.splice(limit)
 	}
-	n, err := m.read(m.buf[:limit])
+	n, err := m.src.Read(m.buf[:limit])
 	if n > 0 {
 		if _, werr := m.dst.Write(m.buf[:n]); werr != nil {
 			return int64(n), werr
@@ -52,33 +55,13 @@ func (m *mover) piece(limit int64) (int64, error) {
 	return int64(n), err
 }
 
-// emptyMax pauses without a byte end the gathering: the flow has stopped.
-const emptyMax = 2
-
-// read takes what has gathered, which may be nothing; if that happens again and
-// again, it waits for a byte.
-func (m *mover) read(p []byte) (int, error) {
-	if m.hushed {
-		n, err := m.batch.take(p)
-		if n > 0 || err != nil {
-			m.empty = 0
-			return n, err
-		}
-		if m.empty++; m.empty < emptyMax {
-			return 0, nil
-		}
-		m.hushed, m.empty = false, 0
-		m.batch.End()
+// gather lets src fill up to n bytes, or for d where it is slower than that. It
+// reports whether to go on.
+func (m *mover) gather(ctx context.Context, n int, d time.Duration) bool {
+	if m.lull.Wait(n, d) {
+		return ctx.Err() == nil
 	}
-	return m.src.Read(p)
-}
-
-// gather is called before a pause in which src may fill up.
-func (m *mover) gather() {
-	if m.batch != nil && !m.hushed {
-		m.hushed = true
-		m.batch.Begin()
-	}
+	return sleep(ctx, d)
 }
 
 // splice relies on io.Copy finding both ends bare.

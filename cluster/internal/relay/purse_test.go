@@ -55,9 +55,13 @@ func TestLongFlow(t *testing.T) {
 	for moved, want := range map[int64]time.Duration{1 << 20: each, longFlow: each * 3 / 2} {
 		f := flow{}
 		now := time.Now()
-		f.pause(now, moved-(1<<20))
-		if got := f.pause(now.Add(250*time.Millisecond), moved); got != want {
-			t.Errorf("a pause of %v at %d bytes, want %v", got, moved, want)
+		f.gather(now, moved-(1<<20))
+		size, got := f.gather(now.Add(250*time.Millisecond), moved)
+		if got != want*5/4 {
+			t.Errorf("a pause of %v at most at %d bytes, want %v", got, moved, want*5/4)
+		}
+		if want := int(want * (4 << 20) / time.Second); size != want {
+			t.Errorf("it ends with %d bytes, want %d", size, want)
 		}
 	}
 }
