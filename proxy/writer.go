@@ -57,15 +57,28 @@ var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
 // bytes go out as they come, and where writes are large the flush finds nothing
 // to do.
 func (w *responseWriter) ReadFrom(src io.Reader) (total int64, err error) {
+	if _, tls := w.ex.in.Context().Value(sessionKey{}).(*session); tls && w.ex.in.ProtoMajor == 1 {
+		buf := tlsBuffers.Get().(*[tlsCopySize]byte)
+		defer tlsBuffers.Put(buf)
+		return w.copy(src, buf[:])
+	}
 	buf := copyBuffers.Get().(*[copySize]byte)
 	defer copyBuffers.Put(buf)
+	return w.copy(src, buf[:])
+}
+
+const tlsCopySize = 128 << 10
+
+var tlsBuffers = sync.Pool{New: func() any { return new([tlsCopySize]byte) }}
+
+func (w *responseWriter) copy(src io.Reader, buf []byte) (total int64, err error) {
 	for {
 		sent, err := w.sendFiles(src)
 		total += sent
 		if err != nil {
 			return total, err
 		}
-		n, err := src.Read(buf[:])
+		n, err := src.Read(buf)
 		if n > 0 {
 			wrote, err := w.Write(buf[:n])
 			total += int64(wrote)

@@ -15,7 +15,11 @@ const (
 	gatherMin   = 3 * time.Millisecond
 	gatherMax   = 16 * time.Millisecond // no client notices, and no socket's buffer is full by then
 	slowFlow    = 32e6                  // bytes/s, above which enough gathers by itself
-	flowSpan    = 50 * time.Millisecond // over which the rate is taken
+	// A relay brings what has gathered there, every 32 or 48 ms: until lateMax
+	// less than expected is no reason to look.
+	lateMax   = 64 * time.Millisecond
+	layersMax = 128 << 10             // may have come to the layers of TLS already, and then nothing more comes
+	flowSpan  = 50 * time.Millisecond // over which the rate is taken
 )
 
 // flow knows how fast bytes go one way. It is used by one goroutine at a time.
@@ -50,15 +54,19 @@ func (f *flow) pause(rest int64) time.Duration {
 	return min(max(d, gatherMin), gatherMax)
 }
 
-// rest pauses, for a quarter longer where less comes than should. Of what comes
-// meanwhile nobody is told: each segment would wake a thread.
+// rest pauses until what the flow should bring meanwhile has come: each segment
+// before would wake a thread.
 func (f *flow) rest(still int64, lull *cork.Lull) {
 	d := f.pause(still)
 	if d == 0 {
 		lull.End()
 		return
 	}
-	if !lull.Wait(int(f.rate*d.Seconds()), d*5/4) {
+	limit := lateMax
+	if still < layersMax {
+		limit = d * 5 / 4
+	}
+	if !lull.Wait(int(f.rate*d.Seconds()), limit) {
 		time.Sleep(d)
 	}
 }

@@ -21,6 +21,9 @@ func (f *Fill) Close() {
 	f.e.mu.Lock()
 	f.e.fills--
 	if f.e.fills == 0 {
+		if len(f.e.pending) > 0 {
+			f.e.submitLocked()
+		}
 		f.e.discardLocked()
 		clear(f.e.skipped)
 	}
@@ -68,7 +71,17 @@ func (e *Entry) writeLocked(i uint32, at int, p []byte, now time.Time) {
 		delete(e.coming, i)
 		e.pending[i] = a.buf
 		e.changedLocked()
+		e.soonLocked()
+	}
+}
+
+// soonLocked queues e for the writer when it has blocks enough, or soon.
+func (e *Entry) soonLocked() {
+	switch {
+	case e.v.buffers.crowded():
 		e.submitLocked()
+	case e.dead.Load() || !e.v.queue.pushBlocks(e, len(e.pending)):
+		e.abandonLocked()
 	}
 }
 
