@@ -64,6 +64,7 @@ func newEra(o Options, at netip.AddrPort, c *contacts, meta func() []byte, chang
 	conf.RetransmitMult, conf.GossipInterval, conf.GossipNodes = sendMult, gossipEvery, gossipTo
 	conf.AwarenessMaxMultiplier = slowestProbe
 	conf.PushPullInterval, conf.TCPTimeout = compareEvery, streamTimeout
+	conf.EnableCompression = false // LZW of a hundred bytes costs more than it saves
 	conf.UDPBufferSize = packetMax - crcLen
 	conf.DNSConfigPath = "" // everything is an address
 	if e.list, err = memberlist.Create(conf); err != nil {
