@@ -59,7 +59,7 @@ func same(m *meta, total int64, o offered) bool {
 // adopt enters what neighbours hold as an object that must be validated.
 func (v *visit) adopt(m *meta, total int64, sources []source) {
 	n := *m
-	n.Realms, n.Invalid, n.Signed, n.Public = []string{v.t.Realm}, true, false, false
+	n.Realms, n.Invalid, n.Signed, n.Open, n.Public = []string{v.t.Realm}, true, false, false, false
 	n.Unproven = nil
 	for _, o := range v.have { // a part of it is here already
 		if o.entry != nil && o.total() == total && same(o.meta, total, offered{Total: total, Meta: m}) {

@@ -71,6 +71,7 @@ type Cache struct {
 	flying  flights
 	lan     *lan // nil: no neighbours
 	digests *digests.Table
+	open    open
 
 	placing placing
 

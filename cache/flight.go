@@ -24,10 +24,12 @@ type flight struct {
 }
 
 // shareable reports whether v's answer could be another client's, too.
-func (v *visit) shareable() bool {
+func (v *visit) shareable() bool { return !v.req.Key.Signed && v.impersonal() }
+
+// impersonal reports that nothing in v's fields makes the answer that client's alone.
+func (v *visit) impersonal() bool {
 	h := v.in.Header
-	return v.in.Method == http.MethodGet && !v.req.Key.Signed && !rules.ByPerson(h) &&
-		h.Get("If-Match") == "" && h.Get("If-Unmodified-Since") == ""
+	return v.in.Method == http.MethodGet && !rules.ByPerson(h) && h.Get("If-Match") == "" && h.Get("If-Unmodified-Since") == ""
 }
 
 // enter returns the flight for what v asks for: a new one, of which v is the

@@ -153,6 +153,7 @@ func (k *keeper) keep(resp *http.Response) *http.Response {
 	from, accelerated := resp.Body.(altered)
 	v.c.headed(v, k.response(resp))
 	v.noteDigests(k.response(resp))
+	resp.Body = v.watchToken(resp)
 	r, known := bodyRange(resp)
 	total := r.End
 	if resp.StatusCode == http.StatusPartialContent {

@@ -46,7 +46,7 @@ func lend(t *testing.T, r *rig, trusted bool) (*lender, *rig) {
 		}
 	}))
 	t.Cleanup(l.lan.Close)
-	b := &rig{t: t, dir: t.TempDir(), clock: r.now(), origin: r.origin}
+	b := &rig{t: t, dir: t.TempDir(), clock: r.now(), origin: r.origin, hosts: r.hosts}
 	b.open()
 	t.Cleanup(func() { b.close() })
 	via := &http.Transport{}

@@ -29,11 +29,21 @@ func (v *visit) noteDigests(answer rules.Response) {
 		v.c.digests.Gives(hostOf(v.in))
 	}
 	if to, err := url.Parse(answer.Header.Get("Location")); err == nil && answer.Status/100 == 3 {
-		to = v.in.URL.ResolveReference(to)
-		d, ok := rules.LinkedDigest(v.in.URL, to, answer.Status, answer.Header)
-		if k, err := rules.KeyOf(to, v.c.o.Keys); ok && err == nil {
-			v.c.digests.Say(k.ID, d)
-		}
+		v.noteRedirect(v.in.URL.ResolveReference(to), answer)
+	}
+}
+
+func (v *visit) noteRedirect(to *url.URL, answer rules.Response) {
+	k, err := rules.KeyOf(to, v.c.o.Keys)
+	if err != nil {
+		return
+	}
+	d, linked := rules.LinkedDigest(v.in.URL, to, answer.Status, answer.Header)
+	if linked {
+		v.c.digests.Say(k.ID, d)
+	}
+	if k.Signed && (linked || k.Digest != rules.Digest{}) {
+		v.noteLink(to)
 	}
 }
 

@@ -25,6 +25,7 @@ type meta struct {
 	Realms    []string    `json:"realms"`
 	Invalid   bool        `json:"invalid,omitempty"`
 	Signed    bool        `json:"signed,omitempty"`
+	Open      bool        `json:"open,omitempty"`   // signed, but everybody is given the link
 	Public    bool        `json:"public,omitempty"` // its origin has a public address
 	Unproven  *unproven   `json:"unproven,omitempty"`
 }
@@ -39,7 +40,7 @@ func newMeta(key rules.Key, s rules.Stored, realm string) *meta {
 // with is m after its response has been refreshed as s, on behalf of a realm.
 func (m *meta) with(s *rules.Stored, realm string) *meta {
 	n := newMeta(rules.Key{ID: m.Key, Signed: m.Signed}, *s, realm)
-	n.Public, n.Unproven = m.Public, m.Unproven
+	n.Open, n.Public, n.Unproven = m.Open, m.Public, m.Unproven
 	for _, r := range m.Realms {
 		if !slices.Contains(n.Realms, r) {
 			n.Realms = append(n.Realms, r)

@@ -132,7 +132,7 @@ func (o *Offer) serveEntries(w http.ResponseWriter, r *http.Request) {
 	list := []offered{}
 	for _, e := range o.c.store.Lookup(k) {
 		if m, err := o.c.metas.of(e); err == nil && m.offers() && e.Total() >= offerMin && keyOf(m.Key) == k {
-			list = append(list, offered{ID: e.ID().String(), Total: e.Total(), Held: heldOf(e), Meta: m})
+			list = append(list, offered{ID: e.ID().String(), Total: e.Total(), Held: heldOf(e), Meta: m.told()})
 		}
 		e.Release()
 	}
@@ -148,7 +148,23 @@ func (m *meta) offers() bool {
 			return false
 		}
 	}
-	return !m.Signed && m.Public && m.Unproven == nil
+	return (!m.Signed || m.Open) && m.Public && m.Unproven == nil
+}
+
+// told is what neighbours are told of m: of what is behind a signed URL the version
+// alone, as the storage's other fields may be of whom the link was given to.
+func (m *meta) told() *meta {
+	if !m.Signed {
+		return m
+	}
+	n := *m
+	n.Header = http.Header{}
+	for _, f := range []string{"Etag", "Date", "Last-Modified"} {
+		if lines := m.Header[f]; len(lines) > 0 {
+			n.Header[f] = lines
+		}
+	}
+	return &n
 }
 
 func heldOf(e *disk.Entry) (held []ranges.Range) {

@@ -30,8 +30,10 @@ func (v *visit) watchReach(ctx context.Context) context.Context {
 	}})
 }
 
-// public tells m whether its origin is, as far as this visit has seen.
+// public tells m whether its origin is, as far as this visit has seen, and whether
+// everybody is given the link that it asked for.
 func (v *visit) public(m *meta) {
+	m.Open = m.Open || v.open()
 	if r := reach(v.reach.Load()); r != reachUnknown {
 		m.Public = r == reachPublic
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -33,6 +34,7 @@ type rig struct {
 	clock   time.Time
 	handler http.HandlerFunc
 
+	hosts  bool                  // the origin is whatever host is asked
 	public func(netip.Addr) bool // nil: all are
 	memory int64                 // of the store; 0 is its default
 
@@ -131,6 +133,12 @@ func (r *rig) through(realm string) *Transport {
 	if tr, ok := r.origin.Client().Transport.(*http.Transport); ok {
 		base.TLSClientConfig = tr.TLSClientConfig.Clone()
 	}
+	if r.hosts {
+		base.TLSClientConfig.ServerName = "example.com" // as its certificate says
+		base.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, r.origin.Listener.Addr().String())
+		}
+	}
 	r.t.Cleanup(base.CloseIdleConnections)
 	return &Transport{Cache: r.cache, Realm: realm, Next: &ranges.Transport{Base: base, Engine: r.engine, Realm: realm}}
 }
@@ -143,7 +151,11 @@ type answer struct {
 }
 
 func (r *rig) request(ctx context.Context, method, path string, fields ...string) *http.Request {
-	req, err := http.NewRequestWithContext(ctx, method, r.origin.URL+path, nil)
+	at := r.origin.URL + path
+	if r.hosts {
+		at = path
+	}
+	req, err := http.NewRequestWithContext(ctx, method, at, nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}

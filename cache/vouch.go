@@ -92,7 +92,7 @@ func (v *visit) lendable() bool {
 	}
 	switch v.d.Verdict {
 	case rules.Miss:
-		return v.d.Fwd != rules.FwdRequest && v.shareable()
+		return v.d.Fwd != rules.FwdRequest && (v.shareable() || v.impersonal() && v.open())
 	case rules.Serve:
 		o, _, a := v.chosen()
 		return !a.Held && !v.follows(o, a) && v.shareable()
@@ -108,14 +108,23 @@ func hostOf(req *http.Request) string { return strings.ToLower(req.URL.Scheme + 
 func (v *visit) head() *rules.Response {
 	ask := v.in.WithContext(v.in.Context())
 	ask.Method, ask.Header = http.MethodHead, v.in.Header.Clone()
+	if v.req.Key.Signed { // for GET alone, as a rule
+		ask.Method = http.MethodGet
+		ask.Header.Set("Range", "bytes=0-0")
+	}
 	k := v.newKeeper()
 	resp, err := k.send(ask)
 	if err != nil {
 		return nil
 	}
 	resp.Body.Close()
-	answer := k.response(resp)
-	if ok, _ := rules.Storable(v.req, answer); !ok {
+	answer, asked := k.response(resp), v.req
+	if v.req.Key.Signed {
+		if asked.Header = ask.Header; answer.Status != http.StatusPartialContent {
+			return nil
+		}
+	}
+	if ok, _ := rules.Storable(asked, answer); !ok {
 		return nil
 	}
 	return &answer

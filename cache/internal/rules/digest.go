@@ -47,17 +47,21 @@ func NewDigest(algo, hexadecimal string) (Digest, bool) {
 }
 
 // digestInPath reads the paths that name content by its hash: blobs of OCI
-// registries, /v2/<name>/blobs/sha256:<hex>, and apt's /by-hash/SHA256/<hex>.
-// MD5 and SHA-1 are no identity.
+// registries, /v2/<name>/blobs/sha256:<hex>, where these keep them, and apt's
+// /by-hash/SHA256/<hex>. MD5 and SHA-1 are no identity.
 func digestInPath(path string) Digest {
 	dir, last := cutLast(path)
 	if algo, sum, ok := strings.Cut(last, ":"); ok {
 		name, isBlob := strings.CutSuffix(dir, "/blobs")
-		if name, isV2 := strings.CutPrefix(name, "/v2/"); isBlob && isV2 && isName(name) {
-			d, _ := NewDigest(map[string]string{"sha256": SHA256, "sha512": SHA512}[algo], sum)
-			return d
+		of, isV2 := strings.CutPrefix(name, "/v2/")
+		if !isBlob || !(isV2 && isName(of) || name == gitHubStore) {
+			return Digest{}
 		}
-		return Digest{}
+		d, _ := NewDigest(map[string]string{"sha256": SHA256, "sha512": SHA512}[algo], sum)
+		return d
+	}
+	if last == "data" {
+		return storedBlob(dir)
 	}
 	dir, algo := cutLast(dir)
 	if strings.HasSuffix(dir, "/by-hash") {
@@ -65,6 +69,22 @@ func digestInPath(path string) Digest {
 		return d
 	}
 	return Digest{}
+}
+
+// gitHubStore is where ghcr.io redirects to, at pkg-containers.githubusercontent.com.
+const gitHubStore = "/ghcr1"
+
+// storedBlob reads the layout of the registry that Docker Hub and others run on
+// their storage: <root>/docker/registry/v2/blobs/sha256/<two digits>/<hex>, and
+// then /data (distribution/distribution, registry/storage/paths.go).
+func storedBlob(dir string) Digest {
+	dir, sum := cutLast(dir)
+	dir, two := cutLast(dir)
+	if !strings.HasSuffix(dir, "/docker/registry/v2/blobs/sha256") || !strings.HasPrefix(sum, two) || len(two) != 2 {
+		return Digest{}
+	}
+	d, _ := NewDigest(SHA256, sum)
+	return d
 }
 
 func cutLast(path string) (dir, last string) {
