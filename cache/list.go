@@ -82,7 +82,8 @@ func shown(key string) string {
 	return key
 }
 
-// Remove takes out what is stored of a URL and returns how many responses.
+// Remove takes out what is stored of a URL and returns how many responses. They do
+// not return if the power fails.
 func (c *Cache) Remove(rawURL string) (int, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -92,13 +93,17 @@ func (c *Cache) Remove(rawURL string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return c.forget(k), nil
+	n := c.forget(k)
+	_ = c.store.Sync() // of a disk that is off nothing is served
+	return n, nil
 }
 
-// Purge takes out everything.
+// Purge takes out everything, for good as well.
 func (c *Cache) Purge() int {
 	c.small.clear()
-	return c.store.Purge()
+	n := c.store.Purge()
+	_ = c.store.Sync()
+	return n
 }
 
 // Verified is what Verify has found.

@@ -89,10 +89,14 @@ func (v *visit) pass() (*http.Response, error) {
 
 // invalidated takes out what an unsafe request has changed (RFC 9111 §4.4).
 func (c *Cache) invalidated(req *http.Request, resp *http.Response) {
+	n := 0
 	for _, u := range rules.Invalidated(req.Method, req.URL, resp.StatusCode, resp.Header) {
 		if k, err := rules.KeyOf(u, c.o.Keys); err == nil {
-			c.forget(k)
+			n += c.forget(k)
 		}
+	}
+	if n > 0 {
+		c.goOn("sync", func(context.Context) { _ = c.store.Sync() })
 	}
 }
 

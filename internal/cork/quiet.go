@@ -65,7 +65,7 @@ func (q *quiet) Read(p []byte) (n int, err error) {
 		return 0, nil
 	}
 	werr := q.raw.Read(func(fd uintptr) bool {
-		n, err = ReadNow(fd, p)
+		n, err = readNow(fd, p)
 		return err != syscall.EAGAIN
 	})
 	switch {

@@ -12,9 +12,9 @@ const quietly = true
 // maxIO is what one call may move: it keeps a processor for as long.
 const maxIO = 256 << 10
 
-// ReadNow is read(2) on a socket that does not block; EAGAIN says that there is
+// readNow is read(2) on a socket that does not block; EAGAIN says that there is
 // nothing. The end of the stream is 0 and no error.
-func ReadNow(fd uintptr, p []byte) (int, error) {
+func readNow(fd uintptr, p []byte) (int, error) {
 	return now(syscall.SYS_READ, fd, p)
 }
 

@@ -9,8 +9,8 @@ import (
 
 const quietly = false
 
-// ReadNow is for Linux.
-func ReadNow(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
+// readNow is for Linux.
+func readNow(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 func writeNow(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 

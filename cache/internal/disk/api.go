@@ -114,14 +114,20 @@ func (s *Store) remove(its func(*volume) []*item) int {
 
 // Flush waits until what is queued is written, as far as it can be. It does not
 // sync.
-func (s *Store) Flush() error {
+func (s *Store) Flush() error { return s.ask(false) }
+
+// Sync is Flush, after which what was removed does not return, even if the power
+// fails. Of what is stored nothing needs that.
+func (s *Store) Sync() error { return s.ask(true) }
+
+func (s *Store) ask(sync bool) error {
 	v := s.on()
 	if v == nil {
 		return ErrOff
 	}
 	done := make(chan struct{})
 	select {
-	case v.writer.flush <- done:
+	case v.writer.flush <- errand{sync, done}:
 	case <-v.done:
 		return ErrOff
 	}

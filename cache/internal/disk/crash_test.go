@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -16,7 +17,7 @@ type history struct {
 	rnd     *rand.Rand
 	seed    map[ID]uint64
 	metas   map[ID][]string
-	removed map[ID]bool // and known to be, by a Flush
+	removed map[ID]bool // and known to be, by a Flush; true: by a Sync
 	ids     []ID
 
 	right, missing int // bytes and blocks read, of those that a store said it holds
@@ -81,8 +82,11 @@ func (h *history) act(t *testing.T, s *Store, e *Entry) {
 		h.metas[id] = append(h.metas[id], meta)
 		_ = e.SetMeta([]byte(meta))
 	case n < 13:
-		if s.Remove(id) && s.Flush() == nil {
-			h.removed[id] = true
+		if !s.Remove(id) {
+			break
+		}
+		if sync := h.rnd.IntN(2) == 0; s.ask(sync) == nil {
+			h.removed[id] = sync
 		}
 	case n < 16:
 		_ = s.Flush() // an error is the end of this life
@@ -128,15 +132,15 @@ func (h *history) inspect(t *testing.T, m *mortal, powerCut bool) {
 		t.Fatal("off after restart:", reason)
 	}
 	s.awaitScan()
-	if powerCut {
-		clear(h.removed) // which may be undone, see the package comment
+	if powerCut { // which may undo it, see the package comment
+		maps.DeleteFunc(h.removed, func(_ ID, sync bool) bool { return !sync })
 	}
 	s.Entries(func(i Info) bool {
 		if e, ok := s.Get(i.ID); ok {
 			h.check(t, e)
 			e.Release()
 		}
-		if h.removed[i.ID] {
+		if _, gone := h.removed[i.ID]; gone {
 			t.Error("back after its removal:", i.ID)
 		}
 		return true

@@ -25,10 +25,10 @@
 //	volume.go   the directory from one mount to the first trouble; its index
 //	writer.go   the only goroutine that changes files
 //
-// Not guaranteed: that anything outlives a power cut, removals included; that
-// stored bytes are exact between a crash and the scan; protection from anybody
-// who may write in the directory: hashes find accidents, not malice. A read that
-// the disk never answers blocks its caller, and Close.
+// Not guaranteed: that anything outlives a power cut, removals included but for
+// those before a Sync; that stored bytes are exact between a crash and the scan;
+// protection from anybody who may write in the directory: hashes find accidents, not
+// malice. A read that the disk never answers blocks its caller, and Close.
 package disk
 
 import (

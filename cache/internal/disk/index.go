@@ -31,11 +31,10 @@ func newChanges() changes {
 }
 
 // removed notes that the file of it is to go. A removal is in the log before, so
-// that a scan after a crash does not adopt the file again.
+// that a scan after a crash does not adopt the file again: also of what the log does
+// not know, as that may have a file already, or had one adopted.
 func (c *changes) removed(it *item) {
-	if it.has(itemLogged) {
-		c.log = appendRemove(c.log, it.id)
-	}
+	c.log = appendRemove(c.log, it.id)
 	c.trash[it.id] = struct{}{}
 }
 

@@ -27,26 +27,35 @@ type writer struct {
 	out     []byte    // packed block
 
 	began atomic.Int64 // ns since 1970 of the step at work, 0 if none
-	flush chan chan struct{}
+	flush chan errand
+}
+
+// errand asks the writer to do what there is to do.
+type errand struct {
+	sync bool // and what it has removed is to stay removed
+	done chan struct{}
 }
 
 // run works until the volume is closing, and then does what is left.
 func (w *writer) run() {
 	defer w.leave()
 	for {
-		var flushed chan struct{}
+		var asked errand
 		closing := false
 		select {
 		case <-w.v.gone:
 			return
 		case <-w.v.closing:
 			closing = true
-		case flushed = <-w.flush:
+		case asked = <-w.flush:
 		case <-w.v.queue.wake:
 		}
 		w.work()
-		if flushed != nil {
-			close(flushed)
+		if asked.sync {
+			w.step(w.sync)
+		}
+		if asked.done != nil {
+			close(asked.done)
 		}
 		if closing {
 			w.finish()
@@ -101,6 +110,11 @@ func (w *writer) behind() bool {
 func (w *writer) finish() {
 	w.v.settle()
 	w.writeLog()
+	w.sync()
+}
+
+// sync makes the index last. A file whose removal does not is no entry then.
+func (w *writer) sync() {
 	if w.index == nil || w.v.off.Load() {
 		return
 	}
