@@ -38,6 +38,7 @@ type source struct {
 	parked    bool // for good, unless the first source fails: see uplink
 	aside     bool // for a moment, to see
 	judged    bool
+	doubt     doubt  // about that
 	closing   []Time // when connections were closed in mid-body: the far side may still count them
 	wrong     int    // mismatches in all
 	lies      int    // mismatches since proof

@@ -84,19 +84,29 @@ func (p *Plan) suspect(first *source, now Time) {
 		if u.strikes = 0; p.judgedAny() && own > 0 {
 			u.base, p.alone.measured = own, 0 // for those that come later
 		}
+		if suspects, had := p.doubted(own, now); len(suspects) > 0 {
+			u.base = had
+			p.tryAll(suspects, now)
+		}
 	case own >= 0.8*u.base || len(suspects) == 0 || u.strikes == 0 && p.alone.lostNothing(own):
-		p.acquit(fresh)
+		p.clear(fresh, now)
 	default:
 		if u.strikes++; u.strikes < 2 {
 			return
 		}
-		slices.SortStableFunc(suspects, func(a, b *source) int { return int(b.recent.over(4, now) - a.recent.over(4, now)) })
-		u.suspects, u.queue = suspects, [][]*source{suspects}
-		if len(suspects) <= tryAlone {
-			u.queue = halves(suspects, len(suspects))
-		}
-		p.try(now)
+		p.tryAll(suspects, now)
 	}
+}
+
+// tryAll begins to try suspects, those that bring most first.
+func (p *Plan) tryAll(suspects []*source, now Time) {
+	u := &p.uplink
+	slices.SortStableFunc(suspects, func(a, b *source) int { return int(b.recent.over(4, now) - a.recent.over(4, now)) })
+	u.suspects, u.queue = suspects, [][]*source{suspects}
+	if len(suspects) <= tryAlone {
+		u.queue = halves(suspects, len(suspects))
+	}
+	p.try(now)
 }
 
 // halves splits group into n parts.

@@ -111,3 +111,25 @@ func TestLateSharerIsParked(t *testing.T) {
 	}
 	g.until("parked", 12*time.Second, func() bool { return g.p.source(late).parked })
 }
+
+// What has a small part of the first one's line when it is judged, and takes more
+// later, is looked at again.
+func TestCreepingSharerIsParked(t *testing.T) {
+	g := newPlay(t, 8000, 2000, nil, 25, 6, 40)
+	g.adjust = func() { // one line of 40 for the first two
+		switch shared := len(g.p.source(2).reqs) > 0; {
+		case g.now < 200*ms: // which looks like one of 25
+		case !shared:
+			g.rates[0], g.rates[1] = 40, 6
+		case g.now < 4*time.Second:
+			g.rates[0], g.rates[1] = 34, 6
+		default:
+			g.rates[0], g.rates[1] = 22, 18
+		}
+	}
+	g.until("judged", 4*time.Second, func() bool { return g.p.source(2).judged })
+	g.until("parked", 12*time.Second, func() bool { return g.p.source(2).parked })
+	if g.p.source(3).held() {
+		t.Errorf("so is another: %v", g.p)
+	}
+}
