@@ -231,18 +231,17 @@ const (
 	tellStep  = 16 << 20 // or a sixteenth of a smaller quota
 	// tellLate is for what changed less: fair shares are reckoned by it.
 	tellLate = 15 * time.Second
+	// tellLast is where the end of a quota is near: who was refused asks again when
+	// something is said to be left, and what a tunnel did not use comes back.
+	tellLast = 4 * relay.Step
 )
 
-// tell lets members know when the quota left has changed noticeably, or at all
-// for a while.
+// tell lets members know when what they are told has changed noticeably, or the
+// quota left at all for a while.
 func (s *session) tell() {
 	now, at := s.meta(), s.c.o.Now()
 	s.mu.Lock()
-	was := s.told
-	diff, step := max(was.Left-now.Left, now.Left-was.Left), min(tellStep, max(1, now.Quota/16))
-	due := diff > step || (was.Left == 0) != (now.Left == 0) || was.Name != now.Name || was.Digest != now.Digest
-	ago := at.Sub(s.toldAt).Abs()
-	due = due && ago > tellEvery || diff > 0 && ago > tellLate
+	due := isNews(s.told, now, at.Sub(s.toldAt).Abs())
 	if due {
 		s.told, s.toldAt = now, at
 	}
@@ -250,6 +249,16 @@ func (s *session) tell() {
 	if due {
 		s.pool.Update()
 	}
+}
+
+// isNews reports that members who were told was, so long ago, are to be told now.
+func isNews(was, now gossip.Meta, ago time.Duration) bool {
+	if ago <= tellEvery {
+		return false
+	}
+	diff, step := max(was.Left-now.Left, now.Left-was.Left), min(tellStep, max(1, now.Quota/16))
+	return diff > step || (was.Left == 0) != (now.Left == 0) || was.Name != now.Name || was.Digest != now.Digest ||
+		diff > 0 && (ago > tellLate || now.Left < tellLast)
 }
 
 // keyOf is a member's key in the ledger.
