@@ -17,10 +17,11 @@ const (
 	joinTimeout = 10 * time.Second // of one Join: a dial and an answer
 
 	// A node that has nobody looks twice as often as one that may have lost
-	// some.
+	// some, and at first sooner: others may be starting as well.
 	lookEvery  = 10 * time.Second
 	lookJitter = 20 * time.Second
 	aloneEvery = 5 * time.Second
+	aloneFirst = time.Second // doubled each time
 
 	// Tries of one look: with all of them in vain, 8 connection attempts in 20 s.
 	goneAtATime  = 4
@@ -30,10 +31,14 @@ const (
 // look finds members again that are gone, so that the halves of a network find
 // each other whenever it heals; memberlist itself forgets who is dead.
 func (p *Pool) look(ctx context.Context) {
+	alone := aloneFirst
 	for {
 		next := lookEvery + rand.N(lookJitter)
 		if len(p.Members()) == 0 {
-			next = aloneEvery + rand.N(aloneEvery)
+			next = alone + rand.N(alone)
+			alone = min(2*alone, aloneEvery)
+		} else {
+			alone = aloneFirst
 		}
 		timer := time.NewTimer(next)
 		select {
