@@ -94,7 +94,7 @@ func (c *Cache) Remove(rawURL string) (int, error) {
 		return 0, err
 	}
 	n := c.forget(k)
-	_ = c.store.Sync() // of a disk that is off nothing is served
+	c.lasts()
 	return n, nil
 }
 
@@ -102,8 +102,16 @@ func (c *Cache) Remove(rawURL string) (int, error) {
 func (c *Cache) Purge() int {
 	c.small.clear()
 	n := c.store.Purge()
-	_ = c.store.Sync()
+	c.lasts()
 	return n
+}
+
+// lasts makes what was removed stay so if the power fails. Of a disk that is off
+// nothing is served.
+func (c *Cache) lasts() {
+	if err := c.store.Sync(); err != nil && !errors.Is(err, disk.ErrOff) {
+		c.log.Warn("what was taken out of the cache may return if the power fails", "err", err)
+	}
 }
 
 // Verified is what Verify has found.

@@ -188,6 +188,10 @@ func (o *Offer) serveData(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer e.Release()
+	if m, err := o.c.metas.of(e); err != nil || !m.offers() { // whoever has told of it
+		http.NotFound(w, r)
+		return
+	}
 	if holds(heldOf(e), want.Start) < want.End {
 		http.Error(w, "not held", http.StatusRequestedRangeNotSatisfiable)
 		return

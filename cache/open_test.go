@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -197,6 +198,19 @@ func TestClosedLinks(t *testing.T) {
 			}
 			if n := l.cache.Stats().Given; n > 0 {
 				t.Errorf("the lender gave %d bytes", n)
+			}
+			for _, i := range l.infos() { // to who knows its name either
+				if e, ok := l.cache.store.Get(i.ID); ok {
+					m, err := l.cache.metas.of(e)
+					e.Release()
+					rec := httptest.NewRecorder()
+					ask := httptest.NewRequest("GET", "/data/"+i.ID.String(), nil)
+					ask.Header.Set("Range", "bytes=0-9")
+					l.offer.ServeHTTP(rec, ask)
+					if err != nil || (rec.Code == 206) != m.offers() {
+						t.Errorf("status %d for %+v (%v)", rec.Code, m, err)
+					}
+				}
 			}
 		})
 	}

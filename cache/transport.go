@@ -96,7 +96,7 @@ func (c *Cache) invalidated(req *http.Request, resp *http.Response) {
 		}
 	}
 	if n > 0 {
-		c.goOn("sync", func(context.Context) { _ = c.store.Sync() })
+		c.goOn("sync", func(context.Context) { c.lasts() })
 	}
 }
 

@@ -44,6 +44,7 @@ func Socket(c net.Conn) syscall.RawConn {
 	return raw
 }
 
+// bare is the TCP connection below c, nil if there is none.
 func bare(c net.Conn) *net.TCPConn {
 	for {
 		inner, ok := c.(interface{ NetConn() net.Conn })

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -114,20 +115,14 @@ func (s *Store) remove(its func(*volume) []*item) int {
 
 // Flush waits until what is queued is written, as far as it can be. It does not
 // sync.
-func (s *Store) Flush() error { return s.ask(false) }
-
-// Sync is Flush, after which what was removed does not return, even if the power
-// fails. Of what is stored nothing needs that.
-func (s *Store) Sync() error { return s.ask(true) }
-
-func (s *Store) ask(sync bool) error {
+func (s *Store) Flush() error {
 	v := s.on()
 	if v == nil {
 		return ErrOff
 	}
 	done := make(chan struct{})
 	select {
-	case v.writer.flush <- errand{sync, done}:
+	case v.writer.flush <- done:
 	case <-v.done:
 		return ErrOff
 	}
@@ -137,6 +132,36 @@ func (s *Store) ask(sync bool) error {
 	}
 	if v.off.Load() {
 		return ErrOff
+	}
+	return nil
+}
+
+// Sync waits until what was removed does not return even if the power fails. Files
+// may still have to be deleted then; of what is stored nothing needs to last.
+func (s *Store) Sync() error {
+	v := s.on()
+	if v == nil {
+		return ErrOff
+	}
+	written, lasts := make(chan bool, 1), false
+	v.mu.Lock()
+	v.changes.waiting = append(v.changes.waiting, written)
+	v.mu.Unlock()
+	v.queue.kick()
+	select {
+	case lasts = <-written:
+	case <-v.done:
+		select {
+		case lasts = <-written: // at the end
+		default:
+			return ErrOff
+		}
+	}
+	switch {
+	case v.off.Load():
+		return ErrOff
+	case !lasts:
+		return errors.New("removal could not be written down")
 	}
 	return nil
 }

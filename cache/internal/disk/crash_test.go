@@ -85,7 +85,11 @@ func (h *history) act(t *testing.T, s *Store, e *Entry) {
 		if !s.Remove(id) {
 			break
 		}
-		if sync := h.rnd.IntN(2) == 0; s.ask(sync) == nil {
+		sync, settle := h.rnd.IntN(2) == 0, s.Flush
+		if sync {
+			settle = s.Sync
+		}
+		if settle() == nil {
 			h.removed[id] = sync
 		}
 	case n < 16:

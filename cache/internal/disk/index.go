@@ -21,6 +21,7 @@ const (
 // guarded by the volume's lock.
 type changes struct {
 	log     []byte          // records to append
+	waiting []chan bool     // told when what is in log by then lasts, or could not be written
 	touched []*item         // to be logged some time
 	trash   map[ID]struct{} // files to remove; an ID stays until its file is gone
 	kept    map[ID]struct{} // those that could not be, as they are open: later

@@ -58,7 +58,7 @@ func (s *Store) load(dir FS, lock io.Closer) (*volume, error) {
 	}
 	v.writer = &writer{
 		v: v, index: index, records: records, free: free, out: make([]byte, 0, s.opts.BlockSize+1024),
-		flush: make(chan errand),
+		flush: make(chan chan struct{}),
 	}
 	return v, nil
 }

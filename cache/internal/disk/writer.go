@@ -27,35 +27,26 @@ type writer struct {
 	out     []byte    // packed block
 
 	began atomic.Int64 // ns since 1970 of the step at work, 0 if none
-	flush chan errand
-}
-
-// errand asks the writer to do what there is to do.
-type errand struct {
-	sync bool // and what it has removed is to stay removed
-	done chan struct{}
+	flush chan chan struct{}
 }
 
 // run works until the volume is closing, and then does what is left.
 func (w *writer) run() {
 	defer w.leave()
 	for {
-		var asked errand
+		var flushed chan struct{}
 		closing := false
 		select {
 		case <-w.v.gone:
 			return
 		case <-w.v.closing:
 			closing = true
-		case asked = <-w.flush:
+		case flushed = <-w.flush:
 		case <-w.v.queue.wake:
 		}
 		w.work()
-		if asked.sync {
-			w.step(w.sync)
-		}
-		if asked.done != nil {
-			close(asked.done)
+		if flushed != nil {
+			close(flushed)
 		}
 		if closing {
 			w.finish()
@@ -178,12 +169,13 @@ func (w *writer) unlink(id ID) {
 	}
 }
 
-// writeLog appends to the index log, or writes it anew if most of it is dead.
+// writeLog appends to the index log, or writes it anew if most of it is dead. Who
+// waits for it to last is told.
 func (w *writer) writeLog() {
 	v := w.v
 	v.mu.Lock()
-	log := v.changes.log
-	v.changes.log = nil
+	log, waiting := v.changes.log, v.changes.waiting
+	v.changes.log, v.changes.waiting = nil, nil
 	added := int64(len(log) / indexLen)
 	var all []byte
 	if w.records == 0 || w.records+added > 2*int64(len(v.items))+slackRecords {
@@ -197,6 +189,12 @@ func (w *writer) writeLog() {
 	case added > 0:
 		at := w.records * indexLen
 		w.logged(w.retry(func() error { return writeAll(w.index, log, at) }), w.records+added)
+	}
+	if len(waiting) > 0 {
+		w.sync()
+	}
+	for _, done := range waiting {
+		done <- w.records > 0
 	}
 }
 
