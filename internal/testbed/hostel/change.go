@@ -29,6 +29,18 @@ func (r *Room) multicast() error {
 	return r.M.Run("ip", "route", "replace", "224.0.0.0/4", "dev", r.LAN.Dev)
 }
 
+// Bridges gives the room networks of its own for containers or virtual machines, with
+// addresses that many machines have: 10.1.0.1/24 and so on, before all others in any order.
+func (r *Room) Bridges(n int) error {
+	var errs []error
+	for i := range n {
+		name := fmt.Sprintf("br-%d", i)
+		errs = append(errs, r.M.Run("ip", "link", "add", name, "type", "bridge"),
+			r.M.Run("ip", "addr", "add", fmt.Sprintf("10.1.%d.1/24", i), "dev", name), r.M.Run("ip", "link", "set", name, "up"))
+	}
+	return errors.Join(errs...)
+}
+
 // Rename changes the host name under the running dtpx, and for later runs.
 func (r *Room) Rename(name string) error {
 	r.Name = name
@@ -124,4 +136,56 @@ func endpoint(hex string) string {
 		return fmt.Sprintf("[%s]:%d", addr, port)
 	}
 	return fmt.Sprintf("%d.%d.%d.%d:%d", byte(a), byte(a>>8), byte(a>>16), byte(a>>24), port)
+}
+
+// Behind puts the room behind a router that translates addresses, as WSL2 and
+// virtual machines have it: the router takes over the room's address on the LAN, and
+// passes what comes to its port on to the room's. It needs nft, and comes before
+// Serve.
+func (h *House) Behind(r *Room, port, inner int) error {
+	gate, err := h.Lab.Machine("gate" + strings.TrimPrefix(r.LAN.Dev, "eth"))
+	if err != nil {
+		return err
+	}
+	outside := r.LAN
+	outside.M = gate
+	if err := r.M.Run("ip", "link", "set", outside.Dev, "netns", gate.Name()); err != nil {
+		return err
+	}
+	cable, err := h.Lab.Connect(gate, "192.168.77.1/24", r.M, "192.168.77.2/24")
+	if err != nil {
+		return err
+	}
+	r.LAN = cable.B
+	rules := fmt.Sprintf(`table ip nat {
+		chain in { type nat hook prerouting priority dstnat
+			iifname %[1]q meta l4proto { tcp, udp } th dport %[2]d dnat to %[3]s:%[4]d
+		}
+		chain out { type nat hook postrouting priority srcnat
+			oifname %[1]q masquerade
+		}
+	}`, outside.Dev, port, r.LAN.Addr(), inner)
+	return errors.Join(outside.Configure(), gate.Forward(), gate.Run("nft", rules),
+		r.M.Route("10.9.0.0/24", cable.A.Addr()), r.multicast())
+}
+
+// Apart moves a room to a LAN of its own, 10.8.0.0/24. Another room is on both, and
+// if routed passes on what goes from one to the other; multicast stays on its side.
+func (h *House) Apart(r, both *Room, routed bool) error {
+	ports, sw, err := h.Lab.Switch([]string{"10.8.0.1/24", "10.8.0.2/24"}, r.M, both.M)
+	if err != nil {
+		return err
+	}
+	err = r.LAN.Down()
+	r.LAN, r.Switch = ports[0], sw[0]
+	if err = errors.Join(err, r.multicast()); !routed {
+		return err
+	}
+	err = errors.Join(err, r.M.Route("10.9.0.0/24", ports[1].Addr()), both.M.Forward())
+	for _, other := range h.Rooms {
+		if other != r && other != both {
+			err = errors.Join(err, other.M.Route("10.8.0.0/24", both.LAN.Addr()))
+		}
+	}
+	return err
 }

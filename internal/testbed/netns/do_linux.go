@@ -1,8 +1,10 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,6 +38,18 @@ func (m *Machine) enter(f func() error) error {
 		runtime.UnlockOSThread()
 	}
 	return err
+}
+
+// sendAsUsual needs no congestion control to be allowed in the namespace, as a sysctl
+// would: root may choose any by socket.
+func sendAsUsual(_, _ string, c syscall.RawConn) (err error) {
+	cerr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "cubic")
+	})
+	if err != nil {
+		err = fmt.Errorf("choose cubic: %w", err)
+	}
+	return errors.Join(cerr, err)
 }
 
 func open(path string) (int, error) {

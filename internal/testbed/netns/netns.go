@@ -81,9 +81,11 @@ func (m *Machine) Command(ctx context.Context, name string, args ...string) *exe
 }
 
 // Listen is net.Listen in the machine. It has the signature of testbed's ListenFunc.
+// What it accepts sends as servers with Linux' defaults do, whatever this machine has:
+// what an origin does after a pause or a loss decides how far links fare.
 func (m *Machine) Listen(network, addr string) (ln net.Listener, err error) {
 	err = m.Do(func() error {
-		ln, err = net.Listen(network, addr)
+		ln, err = (&net.ListenConfig{Control: sendAsUsual}).Listen(context.Background(), network, addr)
 		return err
 	})
 	return ln, err
