@@ -28,6 +28,8 @@ func (v *visit) serveGap(o *object, s *rules.Stored, a rules.Answer, beside http
 	if cs.Fwd == "" {
 		cs.TTL, cs.HasTTL = s.Freshness().Left(now), true
 		v.c.stats.hit(v.in.Method, a)
+	} else if a.Kind == rules.Whole || a.Kind == rules.Part {
+		v.c.stats.kept(v.in.Method, o.heldOf(a.Range))
 	}
 	cs.Append(h)
 	resp := response(v.in, status, h, http.NoBody, 0)
@@ -40,8 +42,8 @@ func (v *visit) serveGap(o *object, s *rules.Stored, a rules.Answer, beside http
 		}
 		return resp
 	}
-	if o.entry == nil {
-		resp.Body = io.NopCloser(bytes.NewReader(o.body[a.Range.Start:a.Range.End]))
+	if o.small != nil && gap == nil {
+		resp.Body = io.NopCloser(bytes.NewReader(o.small.body[a.Range.Start:a.Range.End]))
 	} else {
 		resp.Body = v.newReader(o, s, a.Range, gap)
 	}

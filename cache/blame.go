@@ -36,7 +36,28 @@ func (l *lan) blame(u *unproven) {
 		delete(l.wrong, l.oldestLocked())
 	}
 	l.wrong[u.From] = f
+	l.worthLocked()[u.From] = worthWorst
 	l.c.log.Warn("a neighbour gave bytes that are not what the origin's digest says", "neighbour", u.Name, "dropped", f.points > 1)
+}
+
+// lateTime is for how long a neighbour is not asked that has let somebody wait in vain:
+// it may sleep, or want to slow down whoever has a look at it first.
+const lateTime = 30 * time.Second
+
+// late notes that n has done so.
+func (l *lan) late(n Neighbour) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lately == nil || len(l.lately) >= faultsMax {
+		l.lately = map[string]time.Time{}
+	}
+	l.lately[n.ID] = l.c.o.Now()
+	l.c.log.Debug("a neighbour lets us wait", "neighbour", n.Name)
+}
+
+func (l *lan) restsLocked(id string) bool {
+	at, ok := l.lately[id]
+	return ok && l.c.o.Now().Sub(at) < lateTime
 }
 
 func (l *lan) oldestLocked() (id string) {

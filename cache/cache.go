@@ -31,6 +31,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dtpx/cache/internal/digests"
@@ -73,7 +74,10 @@ type Cache struct {
 	digests *digests.Table
 	open    open
 
-	placing placing
+	spare    func(n int64) bool // nil: always
+	ended    ended
+	placing  placing
+	gathered atomic.Int64 // bytes of bodies of unknown length, see keptBody.room
 
 	ctx    context.Context // of what goes on without a client
 	cancel context.CancelFunc

@@ -3,6 +3,7 @@ package cache
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,9 @@ func TestStale(t *testing.T) {
 			r.body.Store(0)
 			r.want(r.get("/f"), 200, b)
 			r.cost(1, 0)
+			if s := r.cache.Stats(); s.KeptBytes != int64(size) || s.HitBytes != 0 {
+				t.Errorf("%d bytes were here, %d of hits", s.KeptBytes, s.HitBytes)
+			}
 			r.want(r.get("/f"), 200, b) // the 304 has made it fresh again
 			r.cost(0, 0)
 
@@ -151,6 +155,27 @@ func TestResumeChanged(t *testing.T) {
 	}
 }
 
+// TestForwardedIsNoHit: what the origin was asked for is not called a hit although
+// something fresh is there.
+func TestForwardedIsNoHit(t *testing.T) {
+	b := content(12<<20, 1)
+	for _, c := range []struct {
+		tag    string
+		fields []string
+		want   string
+	}{
+		{`"v1"`, nil, "dtpx; fwd=partial; fwd-status=206; stored"},
+		{`W/"v1"`, nil, "dtpx; fwd=partial; fwd-status=200; stored"}, // the part is of no use
+		{`"v1"`, []string{"If-Match", `"v2"`}, "dtpx; fwd=request; fwd-status=412"},
+	} {
+		r := newRig(t, file(b, c.tag, "Cache-Control", fresh))
+		r.readSome("/f", 5<<20)
+		if cs := r.get("/f", c.fields...).Header.Get("Cache-Status"); !strings.HasPrefix(cs, c.want) {
+			t.Errorf("%s %v: %q", c.tag, c.fields, cs)
+		}
+	}
+}
+
 // TestRanges: what players ask for piece by piece is kept piece by piece.
 func TestRanges(t *testing.T) {
 	const size = 8 << 20
@@ -161,11 +186,100 @@ func TestRanges(t *testing.T) {
 	}
 	r.cost(2, 2<<20)
 	r.want(r.get("/f"), 200, b)
+	if n := r.cache.Stats().KeptBytes; n != 2<<20 {
+		t.Errorf("%d bytes were here", n)
+	}
 	if n := r.body.Load(); n != 6<<20 {
 		t.Errorf("the origin sent %d bytes for the %d that were missing", n, 6<<20)
 	}
 	r.requests.Store(0)
 	r.body.Store(0)
+}
+
+// TestRemove: what people take out, by its URL or as they see it, is out of memory and
+// disk, and nothing else is.
+func TestRemove(t *testing.T) {
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			b := content(size, 1)
+			r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+			all := []string{"/f", "/f?a=1", "/f?a=2", "/g?a=1"}
+			held := func(want ...string) {
+				t.Helper()
+				for _, path := range all {
+					a := r.get(path, "Cache-Control", "only-if-cached")
+					if got := a.StatusCode == 200; got != slices.Contains(want, path) {
+						t.Errorf("%s: %v", path, got)
+					}
+				}
+			}
+			for _, path := range all {
+				r.want(r.get(path), 200, b)
+			}
+			held(all...)
+			for _, c := range []struct {
+				rm   string
+				n    int
+				left []string
+			}{
+				{"/none", 0, all},
+				{"/none?…", 0, all},
+				{"/f?…", 2, []string{"/f", "/g?a=1"}},
+				{"/f", 1, []string{"/g?a=1"}},
+			} {
+				if n, err := r.cache.Remove(r.origin.URL + c.rm); n != c.n || err != nil {
+					t.Errorf("%s: %d removed, %v", c.rm, n, err)
+				}
+				held(c.left...)
+			}
+			if n := r.cache.Purge(); n != 1 {
+				t.Errorf("%d purged", n)
+			}
+			held()
+			r.again()
+			held()
+		})
+	}
+}
+
+// TestReplacedByWhatIsNotKept: once an answer that may not be kept has shown that the
+// resource is another one, what was kept of it is not served on, however fresh.
+func TestReplacedByWhatIsNotKept(t *testing.T) {
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			b, n := content(size, 1), content(size+1, 2)
+			r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+			r.want(r.get("/f"), 200, b)
+			r.serve(file(n, `"v2"`, "Cache-Control", "no-store"))
+			r.want(r.get("/f", "Cache-Control", "no-cache"), 200, n)
+			r.want(r.get("/f"), 200, n)
+			r.serve(http.NotFound)
+			if a := r.get("/f"); a.StatusCode != 404 {
+				t.Errorf("status %d of what is gone", a.StatusCode)
+			}
+		})
+	}
+	const size, part = 12 << 20, 5 << 20
+	b, n := content(size, 1), content(size, 2)
+	for _, ranged := range []bool{false, true} {
+		r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+		r.want(r.get("/f", "Range", span(0, part)), 206, b[:part])
+		r.serve(file(n, `"v2"`, "Cache-Control", "no-store"))
+		if ranged {
+			r.want(r.get("/f", "Range", span(part-5, size)), 206, n[part-5:])
+		} else {
+			r.want(r.get("/f"), 200, n)
+		}
+		r.want(r.get("/f", "Range", span(0, 100)), 206, n[:100])
+	}
+	r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+	r.want(r.get("/f"), 200, b)
+	r.serve(func(w http.ResponseWriter, q *http.Request) { w.WriteHeader(403) }) // about who asks
+	r.get("/f", "Cache-Control", "no-cache")
+	r.requests.Store(0)
+	r.body.Store(0)
+	r.want(r.get("/f"), 200, b)
+	r.cost(0, 0)
 }
 
 // TestKeptWithTheLastByte: a client that has its last byte may ask again at once,

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"dtpx/cache/internal/rules"
 	ranges "dtpx/range"
 )
 
@@ -167,7 +168,8 @@ func TestCarriedWrongJoined(t *testing.T) {
 func TestOutdatedDigest(t *testing.T) {
 	body := content(9<<20, 1)
 	r := alone(t, file(body, `"v1"`, "Cache-Control", fresh))
-	path := "/debian/dists/s/main/by-hash/SHA256/" + hexOf(body[1:])
+	const path = "/debian/pool/f.deb"
+	r.cache.digests.Say(r.origin.URL+path, rules.Digest{Algo: rules.SHA256, Hex: hexOf(body[1:])})
 	r.want(r.get(path), 200, body)
 	waitFor(t, r.proven)
 	r.anew()

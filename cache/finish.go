@@ -8,12 +8,19 @@ import (
 	ranges "dtpx/range"
 )
 
-// What a client leaves behind is fetched to its end where most of it is there:
-// whoever asks next shall not have paid for it in vain.
+// What a client leaves behind is fetched to its end where most of it is there, and
+// this machine's allowance bears it: whoever asks next shall not have paid for it in
+// vain.
 const (
 	finishShare = 0.8
 	finishMax   = 64 << 20
 )
+
+// Spare makes the cache ask whether n bytes of the internet link are left for what no
+// client waits for. It is to be called before the first request.
+func (c *Cache) Spare(ask func(n int64) bool) { c.spare = ask }
+
+func (c *Cache) spares(n int64) bool { return c.spare == nil || c.spare(n) }
 
 // left is called when a client has gone before the end of what is being kept in e.
 func (v *visit) left(e *disk.Entry) {
@@ -27,6 +34,9 @@ func (v *visit) left(e *disk.Entry) {
 	}
 	if m, err := v.c.metas.of(e); err != nil || m.Unproven != nil {
 		return // whoever asks next has to look at it anyway
+	}
+	if !v.c.spares(rest) {
+		return
 	}
 	id := e.ID()
 	v.c.goOn("finish "+id.String(), func(ctx context.Context) { v.finish(ctx, id) })

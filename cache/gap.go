@@ -17,7 +17,7 @@ type gap struct {
 	at     int64
 	end    int64
 	cancel context.CancelFunc
-	lent   string // entry of a neighbour; "": from the origin
+	lent   *source // nil: from the origin
 }
 
 func (g *gap) close() {

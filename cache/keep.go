@@ -2,9 +2,8 @@ package cache
 
 import (
 	"bytes"
-	"io"
+	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"dtpx/cache/internal/disk"
@@ -20,6 +19,7 @@ type keeper struct {
 	into      *object // what is being completed; nil: a new answer
 	requested time.Time
 	received  time.Time
+	since     uint64 // ended.now when it was made
 
 	entry *disk.Entry // being filled; acquired
 	fill  *disk.Fill
@@ -29,7 +29,7 @@ type keeper struct {
 	why   string
 }
 
-func (v *visit) newKeeper() *keeper { return &keeper{v: v} }
+func (v *visit) newKeeper() *keeper { return &keeper{v: v, since: v.c.ended.now()} }
 
 // send sends req; what the transport makes a download of comes to engine.
 func (k *keeper) send(req *http.Request) (*http.Response, error) {
@@ -41,6 +41,12 @@ func (k *keeper) send(req *http.Request) (*http.Response, error) {
 	resp, err := k.v.t.Next.RoundTrip(req.WithContext(ctx))
 	k.received = k.v.c.o.Now()
 	return resp, err
+}
+
+// outlived reports that what k has asked for was taken out of the cache since then: the
+// answer may be from before (RFC 9111 §4.4).
+func (k *keeper) outlived() bool {
+	return k.v.c.ended.since(keyOf(k.v.req.Key.ID), k.since)
 }
 
 // response is resp as the rules know it.
@@ -113,7 +119,7 @@ func (k *keeper) newEntry(answer rules.Response, total int64, owes *unproven) *d
 	k.v.public(m)
 	m.Unproven = owes
 	raw, err := m.encode()
-	if err != nil {
+	if err != nil || k.outlived() {
 		return nil
 	}
 	if owes == nil { // one that owes must neither spoil nor displace what is right
@@ -149,7 +155,7 @@ func (k *keeper) sameVersion(m *meta, answer rules.Response, total int64) *disk.
 
 // keep returns resp with a body that is kept as it is read.
 func (k *keeper) keep(resp *http.Response) *http.Response {
-	v := k.v
+	v, flight := k.v, k.v.flight
 	from, accelerated := resp.Body.(altered)
 	v.c.headed(v, k.response(resp))
 	v.noteDigests(k.response(resp))
@@ -175,14 +181,19 @@ func (k *keeper) keep(resp *http.Response) *http.Response {
 		body.small = new(bytes.Buffer)
 		body.meta = newMeta(v.req.Key, rules.Keep(v.req, k.response(resp)), v.t.Realm)
 		v.public(body.meta)
-		if known { // it comes in a moment: who waits gets it whole
-			body.flight, v.flight = v.flight, nil
-		}
+		// It comes in a moment: who waits gets it whole. Of one whose length is not told
+		// that is a guess, which holds until it has been wrong, or it is long.
+		body.flight, v.flight = v.flight, nil
+		flight.guess(!known)
 	}
 	cs := v.status(v.d.Fwd)
-	cs.Stored, cs.FwdStatus = body != nil, resp.StatusCode
-	if !cs.Stored {
+	cs.Stored, cs.FwdStatus = body != nil && known, resp.StatusCode // else it may yet be too long (RFC 9211 §2.5)
+	if body == nil {
 		cs.Detail = k.why
+		k.outdated(resp)
+	}
+	if resp.StatusCode < 500 && resp.StatusCode != http.StatusNotModified { // those say nothing of the next one
+		flight.learn(body != nil, v.c.o.Now())
 	}
 	cs.Append(resp.Header)
 	if body != nil {
@@ -193,6 +204,16 @@ func (k *keeper) keep(resp *http.Response) *http.Response {
 		return k.carried(resp, from)
 	}
 	return resp
+}
+
+// outdated makes what was asked about one to be asked about again where an answer
+// that is not kept shows that it has changed: if fresh, it would be served on.
+func (k *keeper) outdated(resp *http.Response) {
+	v := k.v
+	if v.d.At < 0 || v.in.Method != http.MethodGet || ranges.ByPerson(v.in.Header) || !rules.Supersedes(k.response(resp), v.known[v.d.At]) {
+		return
+	}
+	v.have[v.d.At].invalidate()
 }
 
 // delimited reports that the end of a body of unknown length shows. Where it is
@@ -232,112 +253,10 @@ func (f *filling) WriteAt(p []byte, off int64) (int, error) {
 	return f.fill.WriteAt(p, off)
 }
 
+// Pace implements ranges.Keeper.
+func (f *filling) Pace(ctx context.Context) { f.fill.Pace(ctx) }
+
 func (f *filling) Close() {
 	f.fill.Close()
 	f.live.end()
-}
-
-// keptBody is the body of an answer that is kept. Where the transport takes the
-// bytes it only notes that the client has left. Read and Close may be called from
-// different goroutines.
-type keptBody struct {
-	io.ReadCloser
-	mu sync.Mutex // held while reading; guards what follows
-
-	k      *keeper
-	r      ranges.Range
-	pos    int64
-	known  bool          // r
-	small  *bytes.Buffer // of a small one, or of one whose length is not known
-	meta   *meta         // of small
-	flight *flight
-	once   sync.Once
-}
-
-func (b *keptBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n, err := b.ReadCloser.Read(p)
-	if n > 0 {
-		b.got(p[:n])
-	}
-	// With the last byte the client may ask again, before it is known here that
-	// there is no more.
-	if err == io.EOF || b.known && b.pos == b.r.End {
-		b.finished()
-	}
-	return n, err
-}
-
-func (b *keptBody) got(p []byte) {
-	switch {
-	case b.small != nil && b.small.Len()+len(p) > smallMax:
-		b.small = nil // larger than was known
-	case b.small != nil:
-		b.small.Write(p)
-	case b.k.fill != nil && !b.k.taken:
-		_, _ = b.k.fill.WriteAt(p, b.pos)
-		b.k.live.brought(b.pos + int64(len(p)))
-	}
-	b.pos += int64(len(p))
-}
-
-// finished keeps a small body that is whole.
-func (b *keptBody) finished() {
-	if b.small == nil || b.known && b.pos != b.r.End {
-		return
-	}
-	body := b.small.Bytes()
-	b.small = nil
-	b.k.keepSmall(b.meta, body)
-	b.flight.end()
-}
-
-// keepSmall keeps a whole small answer, in memory and on disk.
-func (k *keeper) keepSmall(m *meta, body []byte) {
-	c := k.v.c
-	raw, err := m.encode()
-	if err != nil {
-		return
-	}
-	key := keyOf(k.v.req.Key.ID)
-	var id disk.ID
-	if e, err := c.store.Create(key, raw, int64(len(body))); err == nil {
-		f := e.Fill()
-		_, _ = f.WriteAt(body, 0)
-		f.Close()
-		id = e.ID()
-		e.Release()
-	}
-	c.displace(k.v.req.Key, m, id)
-	small := bytes.Clone(body)
-	c.small.put(key, &smallObject{meta: m, body: small})
-	k.v.learnSmall(m, small)
-}
-
-// Close ends the filling. What a client has left behind may be finished without
-// it.
-func (b *keptBody) Close() error {
-	err := b.ReadCloser.Close() // a Read that waits comes back
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.once.Do(func() {
-		b.flight.end()
-		k := b.k
-		if k.entry == nil {
-			return
-		}
-		if !k.taken {
-			k.fill.Close()
-			k.live.end()
-		}
-		if b.pos < b.r.End {
-			k.live.end() // the download may linger for a seek; nobody should wait for it
-			k.v.left(k.entry)
-		} else {
-			k.v.learn(k.entry)
-		}
-		k.entry.Release()
-	})
-	return err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 	"slices"
 	"strconv"
@@ -36,7 +37,9 @@ type lan struct {
 	seen  map[string]known // by ID
 	wrong map[string]fault // by ID
 
-	noCarry time.Time // until then; see carry.go
+	lately  map[string]time.Time // who has let us wait, by ID
+	worth   map[string]int       // by ID; see worth.go
+	noCarry time.Time            // until then; see carry.go
 }
 
 type known struct {
@@ -59,7 +62,8 @@ func (l *lan) versions() map[string]string {
 const (
 	askTime    = 700 * time.Millisecond // for a question on the LAN
 	offeredMax = 1 << 20                // bytes of a list
-	askMost    = 4                      // neighbours for one request
+	askMost    = 4                      // neighbours at once
+	askRounds  = 4                      // of them for one request
 )
 
 // Ask makes the cache ask neighbours for what it has not got itself. list is called
@@ -98,21 +102,28 @@ func (l *lan) version(id string) uint64 {
 	return l.seen[id].version
 }
 
-// candidates are the neighbours that may hold a key, by their summaries: without a
-// digest of the origin only those that are trusted.
-func (l *lan) candidates(k disk.Key, vouched bool) (all []Neighbour, tags []tag) {
+// candidate is a neighbour that may hold what is looked for.
+type candidate struct {
+	Neighbour
+	tag tag // of that, in its summary
+}
+
+// candidates are the neighbours that may hold a key, by their summaries, the best
+// first: without a digest of the origin only those that are trusted.
+func (l *lan) candidates(k disk.Key, vouched bool) (all []candidate) {
 	for _, n := range l.list() {
 		l.mu.Lock()
-		s, barred := l.seen[n.ID], l.barredLocked(n.ID)
+		s, barred := l.seen[n.ID], l.barredLocked(n.ID) || l.restsLocked(n.ID)
 		l.mu.Unlock()
 		if s.sum == nil || barred || !n.Trusted && !vouched {
 			continue
 		}
 		if t := s.sum.tag(k); s.sum.may(t) {
-			all, tags = append(all, n), append(tags, t)
+			all = append(all, candidate{n, t})
 		}
 	}
-	return all[:min(len(all), askMost)], tags
+	l.rank(all)
+	return all[:min(len(all), askMost*askRounds)]
 }
 
 // learn fetches a neighbour's summary.
@@ -173,38 +184,55 @@ func (l *lan) ask(ctx context.Context, n Neighbour, path string, limit int64) ([
 	return b, err
 }
 
-// find asks who may hold a key, all at once, and returns what they offer. vouched is
-// as for candidates.
-func (l *lan) find(ctx context.Context, k rules.Key, vouched bool) (found []offered, from []Neighbour) {
-	key := keyOf(k.ID)
-	who, tags := l.candidates(key, vouched)
-	if len(who) == 0 {
-		return nil, nil
+var errLate = errors.New("no answer in time")
+
+// find asks who may hold a key, some at once, and yields what they offer; then, if that
+// was of no use, others: those who say that they have everything must not stand in the
+// way of those who have it. vouched is as for candidates.
+func (l *lan) find(ctx context.Context, k rules.Key, vouched bool) iter.Seq2[[]offered, []Neighbour] {
+	return func(yield func([]offered, []Neighbour) bool) {
+		left := askTime
+		for some := range slices.Chunk(l.candidates(keyOf(k.ID), vouched), askMost) {
+			began := time.Now()
+			found, from := l.askAll(ctx, k, some, left)
+			if len(found) > 0 && !yield(found, from) {
+				return
+			}
+			if left -= time.Since(began); left <= 0 || ctx.Err() != nil {
+				return
+			}
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+}
+
+// askAll asks some neighbours for a key, all at once. Who says nothing of use counts
+// for less from then on.
+func (l *lan) askAll(ctx context.Context, k rules.Key, some []candidate, most time.Duration) (found []offered, from []Neighbour) {
+	timed, cancel := context.WithTimeoutCause(ctx, most, errLate)
 	defer cancel()
-	var mu sync.Mutex
+	lists := make([][]offered, len(some))
 	var wg sync.WaitGroup
-	for i, n := range who {
+	for i, n := range some {
 		wg.Go(func() {
-			b, err := l.ask(ctx, n, "/entries/"+hex.EncodeToString(tags[i][:]), offeredMax)
-			if err != nil {
-				return
+			b, err := l.ask(timed, n.Neighbour, "/entries/"+hex.EncodeToString(n.tag[:]), offeredMax)
+			if errors.Is(context.Cause(timed), errLate) && err != nil {
+				l.late(n.Neighbour)
 			}
-			var list []offered
-			if json.Unmarshal(b, &list) != nil {
-				return
+			if err == nil {
+				_ = json.Unmarshal(b, &lists[i])
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			for _, o := range list {
-				if o.sound(k) {
-					found, from = append(found, o), append(from, n)
-				}
-			}
+			lists[i] = slices.DeleteFunc(lists[i], func(o offered) bool { return !o.sound(k) })
 		})
 	}
 	wg.Wait()
+	for i, n := range some {
+		if len(lists[i]) == 0 && ctx.Err() == nil {
+			l.disappoints(n.Neighbour)
+		}
+		for _, o := range lists[i] {
+			found, from = append(found, o), append(from, n.Neighbour)
+		}
+	}
 	return found, from
 }
 

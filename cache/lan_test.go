@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -110,6 +111,40 @@ func TestBorrow(t *testing.T) {
 				t.Errorf("borrowed %d", n)
 			}
 			waitFor(t, func() bool { return r.cache.Stats().Given == int64(size) }) // counted once all is sent
+		})
+	}
+}
+
+// TestBorrowOtherwise: programs that differ in what they accept get a neighbour's copy
+// as well, where the origin says that it is theirs, too; no other one.
+func TestBorrowOtherwise(t *testing.T) {
+	body, packed := content(3<<20, 1), content(2<<20, 2)
+	for _, c := range []struct {
+		name   string
+		varies bool // the origin has one for each
+		accept string
+		want   []byte
+		cost   int64
+	}{
+		{"the same for all", false, "identity", body, 0},
+		{"its own", true, "identity", body, 3 << 20},
+		{"one that it can read", true, "gzip", packed, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+				w.Header().Set("Vary", "Accept-Encoding")
+				if c.varies && strings.Contains(q.Header.Get("Accept-Encoding"), "gzip") {
+					file(packed, `"v1-gzip"`, "Cache-Control", fresh, "Content-Encoding", "gzip")(w, q)
+					return
+				}
+				file(body, `"v1"`, "Cache-Control", fresh)(w, q)
+			})
+			r.get("/f", "Accept-Encoding", "gzip, br")
+			l, b := lend(t, r, true)
+			b.knows(l)
+			l.free()
+			b.want(b.get("/f", "Accept-Encoding", c.accept), 200, c.want)
+			l.cost(1, c.cost)
 		})
 	}
 }
@@ -274,6 +309,23 @@ func TestBadNeighbour(t *testing.T) {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}),
+		"falls silent": data(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "4194304")
+			w.WriteHeader(206)
+			w.Write(body[:1<<20])
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}),
+		"is silent": data(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		"dribbles": data(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "4194304")
+			w.WriteHeader(206)
+			for i := 0; r.Context().Err() == nil; i++ {
+				w.Write(body[i : i+1])
+				w.(http.Flusher).Flush()
+				time.Sleep(50 * time.Millisecond)
+			}
+		}),
 		"lists garbage": func(w http.ResponseWriter, r *http.Request) bool {
 			if strings.HasPrefix(r.URL.Path, "/entries/") {
 				io.WriteString(w, "[{")
@@ -302,9 +354,46 @@ func TestBadNeighbour(t *testing.T) {
 			l, b := lend(t, r, true)
 			b.knows(l)
 			l.be(evil)
+			began := time.Now()
 			b.want(b.get("/f"), 200, body)
+			if d := time.Since(began); d > 10*time.Second {
+				t.Errorf("it took %v", d)
+			}
 			b.want(b.get("/f"), 200, body)
 		})
+	}
+}
+
+// TestLateNeighbour: one that does not answer is not waited for again and again.
+func TestLateNeighbour(t *testing.T) {
+	body := content(1<<20, 1)
+	for _, path := range []string{"/entries/", "/data/"} {
+		r := newRig(t, file(body, `"v1"`, "Cache-Control", fresh))
+		for i := range 4 {
+			r.want(r.get(fmt.Sprint("/f", i)), 200, body)
+		}
+		l, b := lend(t, r, true)
+		b.knows(l)
+		var kept atomic.Int64
+		l.be(func(w http.ResponseWriter, q *http.Request) bool {
+			if !strings.HasPrefix(q.URL.Path, path) {
+				return false
+			}
+			kept.Add(1)
+			<-q.Context().Done()
+			return true
+		})
+		for i := range 3 {
+			b.want(b.get(fmt.Sprint("/f", i)), 200, body)
+		}
+		if n := kept.Load(); n != 1 {
+			t.Errorf("%s: waited for %d times", path, n)
+		}
+		l.be(nil)
+		b.later(lateTime)
+		l.free()
+		b.want(b.get("/f3"), 200, body)
+		l.cost(1, 0)
 	}
 }
 

@@ -49,6 +49,7 @@ func (v *visit) noteRedirect(to *url.URL, answer rules.Response) {
 
 // learn reads a list that is kept in e whole.
 func (v *visit) learn(e *disk.Entry) {
+	v.compare(e)
 	list, m := v.listed(e)
 	if list == nil {
 		return

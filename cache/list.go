@@ -37,6 +37,13 @@ func (i Item) Part() float64 {
 // List is what is on disk, what was used last first.
 func (c *Cache) List() []Item {
 	all := []Item{}
+	c.each(func(e *disk.Entry, m *meta) { all = append(all, c.item(e, m)) })
+	slices.SortFunc(all, func(a, b Item) int { return b.Used.Compare(a.Used) })
+	return all
+}
+
+// each calls f with what is on disk, one by one; the entry is f's for the call only.
+func (c *Cache) each(f func(e *disk.Entry, m *meta)) {
 	var ids []disk.ID
 	c.store.Entries(func(i disk.Info) bool {
 		ids = append(ids, i.ID)
@@ -45,13 +52,11 @@ func (c *Cache) List() []Item {
 	for _, id := range ids {
 		if e, ok := c.store.Get(id); ok {
 			if m, err := c.metas.of(e); err == nil {
-				all = append(all, c.item(e, m))
+				f(e, m)
 			}
 			e.Release()
 		}
 	}
-	slices.SortFunc(all, func(a, b Item) int { return b.Used.Compare(a.Used) })
-	return all
 }
 
 func (c *Cache) item(e *disk.Entry, m *meta) Item {
@@ -77,14 +82,35 @@ func (c *Cache) item(e *disk.Entry, m *meta) Item {
 func shown(key string) string {
 	key = strings.TrimPrefix(key, "signed ")
 	if at, _, ok := strings.Cut(key, "?"); ok {
-		return at + "?…"
+		return at + hidden
 	}
 	return key
 }
 
+// keysShown are the keys of what is on disk that List shows as text.
+func (c *Cache) keysShown(text string) (keys []string) {
+	c.each(func(_ *disk.Entry, m *meta) {
+		if shown(m.Key) == text {
+			keys = append(keys, m.Key)
+		}
+	})
+	return keys
+}
+
+// hidden stands for a query.
+const hidden = "?…"
+
 // Remove takes out what is stored of a URL and returns how many responses. They do
-// not return if the power fails.
+// not return if the power fails. A URL as List shows it is all of them.
 func (c *Cache) Remove(rawURL string) (int, error) {
+	if strings.HasSuffix(rawURL, hidden) {
+		n := 0
+		for _, k := range c.keysShown(rawURL) {
+			n += c.forget(rules.Key{ID: k})
+		}
+		c.lasts()
+		return n, nil
+	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return 0, errURL
@@ -98,9 +124,12 @@ func (c *Cache) Remove(rawURL string) (int, error) {
 	return n, nil
 }
 
-// Purge takes out everything, for good as well.
+// Purge takes out everything, for good as well, and forgets which lists of digests
+// have come by.
 func (c *Cache) Purge() int {
+	c.ended.all()
 	c.small.clear()
+	c.digests.Forget()
 	n := c.store.Purge()
 	c.lasts()
 	return n

@@ -2,9 +2,12 @@ package cache
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 
 	"dtpx/cache/internal/disk"
+	"dtpx/cache/internal/rules"
+	ranges "dtpx/range"
 )
 
 // smallMax is the largest body that is kept in memory, one block.
@@ -14,6 +17,15 @@ const smallMax = disk.BlockSize
 type smallObject struct {
 	meta *meta
 	body []byte
+	said rules.Stored // by meta, read once
+}
+
+func newSmall(m *meta, body []byte) *smallObject {
+	s := &smallObject{meta: m, body: body, said: m.stored()}
+	s.said.Freshness()
+	s.said.Total, s.said.Complete = int64(len(body)), true
+	s.said.Held = []ranges.Range{{Start: 0, End: s.said.Total}}
+	return s
 }
 
 // cost is about what it takes in memory.
@@ -58,13 +70,31 @@ func (m *memory) put(key disk.Key, s *smallObject) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var objs []*smallObject
-	if el := m.by[key]; el != nil {
-		objs = el.Value.(*shelf).objs
+	m.putLocked(key, s)
+}
+
+// replace keeps s in the place of was, unless that has been taken out meanwhile.
+func (m *memory) replace(key disk.Key, was, s *smallObject) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if slices.Contains(m.onLocked(key), was) {
+		m.putLocked(key, s)
 	}
+}
+
+// onLocked is what is on the shelf of a key.
+func (m *memory) onLocked(key disk.Key) []*smallObject {
+	if el := m.by[key]; el != nil {
+		return el.Value.(*shelf).objs
+	}
+	return nil
+}
+
+func (m *memory) putLocked(key disk.Key, s *smallObject) {
+	objs := m.onLocked(key)
 	next := []*smallObject{s}
 	for _, o := range objs {
-		if !sameSelection(o.meta, s.meta) {
+		if len(next) < variantsMax && !sameSelection(o.meta, s.meta) {
 			next = append(next, o)
 		}
 	}

@@ -14,9 +14,11 @@ type object struct {
 	c     *Cache
 	key   disk.Key
 	meta  *meta
-	entry *disk.Entry // nil: it is in memory only
-	body  []byte      // of one in memory
-	lan   []source    // neighbours that hold the same version
+	entry *disk.Entry  // nil: it is in memory only
+	small *smallObject // of one in memory; with an entry: its bytes are there, too
+	lan   []source     // neighbours that hold the same version
+
+	adopted bool // it is here by their word
 }
 
 // inMemory finds what is stored for a key without asking the disk.
@@ -24,7 +26,7 @@ func (c *Cache) inMemory(k rules.Key) (all []*object) {
 	key := keyOf(k.ID)
 	for _, s := range c.small.get(key) {
 		if s.meta.Key == k.ID {
-			all = append(all, &object{c: c, key: key, meta: s.meta, body: s.body})
+			all = append(all, &object{c: c, key: key, meta: s.meta, small: s})
 		}
 	}
 	return all
@@ -44,8 +46,11 @@ func (c *Cache) lookup(k rules.Key) (all []*object) {
 		all = append(all, &object{c: c, key: key, meta: m, entry: e})
 	}
 	for _, o := range c.inMemory(k) {
-		if !slices.ContainsFunc(all, func(d *object) bool { return sameSelection(d.meta, o.meta) }) {
+		i := slices.IndexFunc(all, func(d *object) bool { return sameSelection(d.meta, o.meta) })
+		if i < 0 {
 			all = append(all, o)
+		} else if d := all[i]; d.total() == o.total() && d.meta.Received.Equal(o.meta.Received) {
+			d.small = o.small // the entry may be replaced before its bytes are on disk
 		}
 	}
 	return all
@@ -67,7 +72,7 @@ func (o *object) release() {
 // total is the length of the representation.
 func (o *object) total() int64 {
 	if o.entry == nil {
-		return int64(len(o.body))
+		return o.small.said.Total
 	}
 	return o.entry.Total()
 }
@@ -75,14 +80,14 @@ func (o *object) total() int64 {
 // stored is the response and what is there of it now. For a client of another
 // realm than its own it is one that must be validated.
 func (o *object) stored(realm string) *rules.Stored {
+	if o.entry == nil {
+		s := o.small.said
+		s.Invalid = s.Invalid || !slices.Contains(o.meta.Realms, realm)
+		return &s
+	}
 	s := o.meta.stored()
 	s.Total = o.total()
 	s.Invalid = s.Invalid || !slices.Contains(o.meta.Realms, realm)
-	if o.entry == nil {
-		s.Complete = true
-		s.Held = []ranges.Range{{Start: 0, End: s.Total}}
-		return &s
-	}
 	s.Held = o.held()
 	s.Complete = o.entry.Complete() || holds(s.Held, 0) == s.Total
 	return &s
@@ -107,6 +112,17 @@ func (o *object) held() []ranges.Range {
 	return all.Ranges()
 }
 
+// heldOf is how many bytes of r are here.
+func (o *object) heldOf(r ranges.Range) (n int64) {
+	if o.entry == nil {
+		return r.Len()
+	}
+	for _, h := range heldOf(o.entry) {
+		n += max(0, min(h.End, r.End)-max(h.Start, r.Start))
+	}
+	return n
+}
+
 func storedOf(all []*object, realm string) (ss []*rules.Stored) {
 	for _, o := range all {
 		ss = append(ss, o.stored(realm))
@@ -118,7 +134,9 @@ func storedOf(all []*object, realm string) (ss []*rules.Stored) {
 func (o *object) refresh(m *meta) {
 	o.meta = m
 	if o.entry == nil {
-		o.c.small.put(o.key, &smallObject{meta: m, body: o.body})
+		was := o.small
+		o.small = newSmall(m, was.body)
+		o.c.small.replace(o.key, was, o.small)
 		return
 	}
 	o.c.small.drop(o.key, m)
@@ -144,15 +162,24 @@ func (o *object) drop() {
 	}
 }
 
+// variantsMax bounds the responses of one URL: each is looked at for each request, and
+// some servers vary by what anybody can make up.
+const variantsMax = 32
+
 // displace takes out what a new response of the same selection replaces, but for
-// the one that is kept on.
+// the one that is kept on, and the oldest where there are too many.
 func (c *Cache) displace(k rules.Key, m *meta, but disk.ID) {
 	key, mine := keyOf(k.ID), rules.SecondaryKey(m.Header, m.Select)
 	c.small.dropIf(key, func(o *meta) bool { return rules.SecondaryKey(o.Header, o.Select) == mine })
-	for _, e := range c.store.Lookup(key) {
+	others := 0
+	for _, e := range c.store.Lookup(key) { // newest first
 		o, err := c.metas.of(e)
-		if e.ID() != but && (err != nil || rules.SecondaryKey(o.Header, o.Select) == mine) {
+		switch {
+		case e.ID() == but:
+		case err != nil, others == variantsMax-1, rules.SecondaryKey(o.Header, o.Select) == mine:
 			c.store.Remove(e.ID())
+		default:
+			others++
 		}
 		e.Release()
 	}
@@ -161,6 +188,7 @@ func (c *Cache) displace(k rules.Key, m *meta, but disk.ID) {
 // forget takes out all that is stored for a URL's key.
 func (c *Cache) forget(k rules.Key) int {
 	key := keyOf(k.ID)
+	c.ended.note(key)
 	n := c.small.dropIf(key, func(*meta) bool { return true })
 	return max(n, c.store.RemoveKey(key))
 }

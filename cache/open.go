@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"dtpx/cache/internal/rules"
+	ranges "dtpx/range"
 )
 
 // A signed URL is somebody's leave to read, so what is behind it is not offered to
@@ -64,7 +64,7 @@ func linkName(u *url.URL) string {
 
 // open reports that v asks for a signed URL that everybody is sent to.
 func (v *visit) open() bool {
-	if !v.req.Key.Signed || rules.ByPerson(v.in.Header) {
+	if !v.req.Key.Signed || ranges.ByPerson(v.in.Header) {
 		return false
 	}
 	o := &v.c.open
@@ -89,7 +89,7 @@ func (v *visit) anybody() bool {
 	h := v.in.Header.Clone()
 	auth := h.Values("Authorization")
 	h.Del("Authorization")
-	if rules.ByPerson(h) || len(auth) > 1 {
+	if ranges.ByPerson(h) || len(auth) > 1 {
 		return false
 	}
 	if len(auth) == 0 {
@@ -108,7 +108,7 @@ func (v *visit) watchToken(resp *http.Response) io.ReadCloser {
 	q := v.in.URL.Query()
 	if !v.c.sociable() || v.in.Method != http.MethodGet || resp.StatusCode != http.StatusOK || resp.ContentLength > tokenMax ||
 		!strings.HasPrefix(q.Get("scope"), "repository:") || q.Get("account") != "" ||
-		!strings.EqualFold(v.in.URL.Scheme, "https") || rules.ByPerson(v.in.Header) || resp.Header.Get("Content-Encoding") != "" {
+		!strings.EqualFold(v.in.URL.Scheme, "https") || ranges.ByPerson(v.in.Header) || resp.Header.Get("Content-Encoding") != "" {
 		return resp.Body
 	}
 	return &tokenBody{ReadCloser: resp.Body, done: v.noteToken}

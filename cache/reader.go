@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -159,8 +158,11 @@ func (r *reader) fromGap(p []byte) (int, error) {
 		return n, nil
 	}
 	whole := r.gap.at == r.gap.end
-	if lent := r.gap.lent; lent != "" && !whole { // others, then the origin
-		r.o.lan = slices.DeleteFunc(slices.Clone(r.o.lan), func(s source) bool { return s.id == lent })
+	switch lent := r.gap.lent; {
+	case lent != nil && whole:
+		r.v.c.lan.helps(lent.n)
+	case lent != nil: // others, then the origin
+		r.v.without(r.ctx, r.o, *lent)
 		r.gap.close()
 		r.gap = nil
 		return n, nil

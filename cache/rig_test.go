@@ -139,8 +139,10 @@ func (r *rig) through(realm string) *Transport {
 			return new(net.Dialer).DialContext(ctx, network, r.origin.Listener.Addr().String())
 		}
 	}
+	own := ranges.Framed(base)
 	r.t.Cleanup(base.CloseIdleConnections)
-	return &Transport{Cache: r.cache, Realm: realm, Next: &ranges.Transport{Base: base, Engine: r.engine, Realm: realm}}
+	r.t.Cleanup(own.CloseIdleConnections)
+	return &Transport{Cache: r.cache, Realm: realm, Next: &ranges.Transport{Base: base, Own: own, Engine: r.engine, Realm: realm}}
 }
 
 // answer is a response that has been read.

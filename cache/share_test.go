@@ -2,11 +2,14 @@ package cache
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +47,54 @@ func TestManyAtOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNoneTooLate: who looks just before the answer has come, and asks just after, gets
+// that one.
+func TestNoneTooLate(t *testing.T) {
+	const files, clients = 1500, 8
+	b := content(100, 1)
+	r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+	for i := range files {
+		var wg sync.WaitGroup
+		for range clients {
+			wg.Go(func() {
+				if a := r.get(fmt.Sprintf("/f%d", i)); a.err != nil || !bytes.Equal(a.body, b) {
+					t.Errorf("status %d, %d bytes, %v", a.StatusCode, len(a.body), a.err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if n := r.requests.Load(); n != files {
+		t.Errorf("%d requests for %d files", n, files)
+	}
+}
+
+// TestNobodyWaitsInVain: where answers cannot be shared nobody waits for another one's
+// header section, but for the first time.
+func TestNobodyWaitsInVain(t *testing.T) {
+	b := content(1000, 1)
+	r := newRig(t, file(b, "", "Cache-Control", "no-store"))
+	r.want(r.get("/poll"), 200, b)
+	gate := make(chan bool)
+	r.serve(func(w http.ResponseWriter, q *http.Request) {
+		if q.Header.Get("X-Slow") != "" {
+			<-gate
+		}
+		file(b, "", "Cache-Control", "no-store")(w, q)
+	})
+	first := make(chan answer, 1)
+	r.requests.Store(0)
+	go func() { first <- r.get("/poll", "X-Slow", "1") }()
+	waitFor(t, func() bool { return r.requests.Load() == 1 })
+	began := time.Now()
+	r.want(r.get("/poll"), 200, b)
+	if d := time.Since(began); d > waitMost*3/4 {
+		t.Errorf("it took %v", d)
+	}
+	close(gate)
+	r.want(<-first, 200, b)
 }
 
 // TestManyWithHoles: where blocks are not kept because the disk is slow, those who
@@ -157,14 +208,31 @@ func TestLeaderLeaves(t *testing.T) {
 func TestFinish(t *testing.T) {
 	const size = 16 << 20
 	b := content(size, 1)
+	var asked atomic.Int64
 	for _, c := range []struct {
-		part int64
-		want bool
-	}{{size / 10, false}, {size - 1<<20, true}} {
+		part  int64
+		spare func(int64) bool
+		want  bool
+	}{
+		{size / 10, nil, false},
+		{size - 1<<20, nil, true},
+		{size - 1<<20, func(n int64) bool { return n <= 2<<20 }, true},
+		{size - 1<<20, func(n int64) bool { asked.Store(n); return false }, false}, // no quota left
+	} {
 		r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
-			w.Header().Set("Accept-Ranges", "none") // so that nothing is read ahead
-			file(b, `"v1"`, "Cache-Control", fresh)(w, q)
+			if q.Header.Get("Range") != "" {
+				file(b, `"v1"`, "Cache-Control", fresh)(w, q)
+				return
+			}
+			w.Header().Set("Etag", `"v1"`)
+			w.Header().Set("Cache-Control", fresh)
+			w.Header().Set("Content-Length", strconv.Itoa(size))
+			w.Write(b[:c.part+1000]) // so that nothing is read ahead
+			w.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(http.Flusher).Flush()
+			<-q.Context().Done()
 		})
+		r.engine.Connections = 1
+		r.cache.Spare(c.spare)
 		r.readSome("/f", c.part)
 		if c.want {
 			waitFor(t, func() bool { return r.cache.Stats().Complete == 1 })
@@ -173,8 +241,11 @@ func TestFinish(t *testing.T) {
 			r.want(r.get("/f"), 200, b)
 			r.cost(0, 0)
 		} else if r.cache.busy() {
-			t.Error("a tenth is finished")
+			t.Errorf("%d bytes are finished", c.part)
 		}
+	}
+	if n := asked.Load(); n <= 0 || n > 1<<20 {
+		t.Errorf("asked whether %d bytes are left", n)
 	}
 }
 
@@ -264,6 +335,43 @@ func TestUnknownLength(t *testing.T) {
 	}
 }
 
+// TestGathered: a body of unknown length is kept up to some size, also beyond what
+// memory keeps, and all together take no more than they may.
+func TestGathered(t *testing.T) {
+	for size, want := range map[int]bool{smallMax: true, smallMax + 1: true, 5<<20 + 3: true, gatherMax + smallMax: true, gatherMax + smallMax + 1: false} {
+		b := content(size, 1)
+		r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=100")
+			w.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(http.Flusher).Flush()
+			w.Write(b)
+		})
+		first := r.get("/f")
+		r.want(first, 200, b)
+		// It is not known yet how much will come (RFC 9211 §2.5: "stored" says that it was).
+		if cs := first.Header.Get("Cache-Status"); cs != "dtpx; fwd=uri-miss; fwd-status=200" {
+			t.Errorf("%d bytes: %q", size, cs)
+		}
+		r.readSome("/left", 2<<10)
+		r.again()
+		r.requests.Store(0)
+		a := r.get("/f")
+		r.want(a, 200, b)
+		if kept := r.requests.Load() == 0; kept != want || kept && a.ContentLength != int64(size) {
+			t.Errorf("%d bytes: kept %v, length %d", size, kept, a.ContentLength)
+		}
+		if n := r.cache.gathered.Load(); n != 0 {
+			t.Errorf("%d bytes: %d are gathered for ever", size, n)
+		}
+		r.cache.gathered.Store(gatherSum)
+		r.want(r.get("/other"), 200, b)
+		r.requests.Store(0)
+		r.want(r.get("/other"), 200, b)
+		if kept := r.requests.Load() == 0; kept != (size <= smallMax) {
+			t.Errorf("%d bytes: kept %v without room", size, kept)
+		}
+	}
+}
+
 // TestPersonal: credentials keep a client's answers its own.
 func TestPersonal(t *testing.T) {
 	a, b := content(5000, 1), content(6000, 2)
@@ -293,6 +401,48 @@ func TestUnsafe(t *testing.T) {
 		n := content(4000, 2)
 		r.serve(file(n, `"v2"`, "Cache-Control", fresh))
 		r.want(r.get("/f"), 200, n)
+	}
+}
+
+// TestUnsafeMeanwhile: a write also ends what was on its way while it came.
+func TestUnsafeMeanwhile(t *testing.T) {
+	for name, size := range map[string]int{"small": 1000, "gathered": 3 << 20, "large": -3 << 20} {
+		for _, end := range []func(r *rig){
+			func(r *rig) { r.do("PUT", "/f") },
+			func(r *rig) { r.cache.Purge() },
+		} {
+			older, newer := content(max(size, -size), 1), content(5000, 2)
+			var gate sync.WaitGroup
+			gate.Add(1)
+			r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+				w.Header().Set("Cache-Control", fresh)
+				w.Header().Set("Etag", `"v1"`)
+				if size < 0 {
+					w.Header().Set("Content-Length", strconv.Itoa(len(older)))
+				}
+				w.Write(older[:len(older)/2])
+				w.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(http.Flusher).Flush()
+				gate.Wait()
+				w.Write(older[len(older)/2:])
+			})
+			resp, err := r.through("local").RoundTrip(r.request(t.Context(), "GET", "/f"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.serve(func(w http.ResponseWriter, q *http.Request) { w.WriteHeader(204) })
+			end(r)
+			gate.Done()
+			if b, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(b, older) {
+				t.Errorf("%s: %d bytes, %v", name, len(b), err)
+			}
+			resp.Body.Close()
+			r.serve(file(newer, `"v2"`, "Cache-Control", fresh))
+			r.want(r.get("/f"), 200, newer)
+			r.requests.Store(0)
+			r.body.Store(0)
+			r.want(r.get("/f"), 200, newer)
+			r.cost(0, 0)
+		}
 	}
 }
 
@@ -328,6 +478,52 @@ func TestStaleWhileRevalidate(t *testing.T) {
 	r.body.Store(0)
 	r.want(r.get("/f"), 200, n)
 	r.cost(0, 0)
+
+	b, n = content(20<<20, 1), content(20<<20, 2)
+	r.serve(file(b, `"v1"`, "Cache-Control", "max-age=10, stale-while-revalidate=100", "Accept-Ranges", "none"))
+	r.want(r.get("/large"), 200, b)
+	r.later(30 * time.Second)
+	second := file(n, `"v2"`, "Cache-Control", "max-age=10, stale-while-revalidate=100", "Accept-Ranges", "none")
+	var asked atomic.Int32
+	r.serve(func(w http.ResponseWriter, q *http.Request) {
+		if asked.Add(1) > 1 {
+			second(w, q)
+			return
+		}
+		w.Header().Set("Etag", `"v2"`)
+		w.Header().Set("Content-Length", strconv.Itoa(len(n)))
+		w.Write(n[:1<<20])
+		w.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(http.Flusher).Flush()
+		<-q.Context().Done() // the rest is never asked for
+	})
+	r.cache.Spare(func(int64) bool { return false }) // for what nobody waits for
+	r.body.Store(0)
+	r.want(r.get("/large"), 200, b)
+	waitFor(t, func() bool { return !r.cache.busy() })
+	if n := r.body.Load(); n > 12<<20 {
+		t.Errorf("%d bytes were fetched for nobody", n)
+	}
+	r.want(r.get("/large"), 200, n)
+}
+
+// TestReplacedWhileServed: a small answer that is replaced before it is on disk, and
+// before its client has read it, is still that client's.
+func TestReplacedWhileServed(t *testing.T) {
+	older, newer := content(5000, 1), content(6000, 2)
+	r := newRig(t, file(older, `"v1"`, "Cache-Control", "max-age=10, stale-while-revalidate=100"))
+	r.want(r.get("/f"), 200, older)
+	r.later(30 * time.Second)
+	r.serve(file(newer, `"v2"`, "Cache-Control", fresh))
+	resp, err := r.through("local").RoundTrip(r.request(t.Context(), "GET", "/f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	waitFor(t, func() bool { return !r.cache.busy() })
+	if b, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(b, older) {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	r.want(r.get("/f"), 200, newer)
 }
 
 // TestDamage: bytes that have rotted on disk are fetched again, and no client
@@ -370,6 +566,17 @@ func TestOnlyIfCached(t *testing.T) {
 	if a := r.get("/f", "Cache-Control", "only-if-cached"); a.StatusCode != 504 {
 		t.Errorf("status %d", a.StatusCode)
 	}
+	r.cost(0, 0)
+	const part = 5 << 20
+	b := content(12<<20, 2)
+	r.serve(file(b, `"v1"`, "Cache-Control", fresh))
+	r.want(r.get("/part", "Range", span(0, part)), 206, b[:part])
+	r.requests.Store(0)
+	r.body.Store(0)
+	if a := r.get("/part", "Cache-Control", "only-if-cached"); a.StatusCode != 504 {
+		t.Errorf("status %d for what is held in part", a.StatusCode)
+	}
+	r.want(r.get("/part", "Cache-Control", "only-if-cached", "Range", span(5, part)), 206, b[5:part])
 	r.cost(0, 0)
 }
 

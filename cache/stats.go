@@ -11,7 +11,7 @@ import (
 )
 
 type counters struct {
-	hits, hitBytes, validated, completed, missed, bypassed, borrowed, given, wrong atomic.Int64
+	hits, hitBytes, validated, keptBytes, completed, missed, bypassed, borrowed, given, wrong atomic.Int64
 }
 
 // hit counts an answer that cost the origin nothing.
@@ -19,6 +19,14 @@ func (c *counters) hit(method string, a rules.Answer) {
 	c.hits.Add(1)
 	if method == http.MethodGet && (a.Kind == rules.Whole || a.Kind == rules.Part) {
 		c.hitBytes.Add(a.Range.Len())
+	}
+}
+
+// kept counts an answer that the origin was asked about, or for a part of: n bytes of
+// its body were here.
+func (c *counters) kept(method string, n int64) {
+	if method == http.MethodGet {
+		c.keptBytes.Add(n)
 	}
 }
 
@@ -36,6 +44,7 @@ type Stats struct {
 	Hits       int64             `json:"hits"`                 // answers without asking the origin
 	HitBytes   int64             `json:"hit_bytes"`            // bytes of their bodies
 	Validated  int64             `json:"validated"`            // answers that the origin only confirmed
+	KeptBytes  int64             `json:"kept_bytes"`           // bytes of confirmed and of completed answers that were here
 	Completed  int64             `json:"completed"`            // parts fetched of what was there in part
 	Misses     int64             `json:"misses"`               // answers of the origin
 	Summary    string            `json:"summary,omitempty"`    // version of what is offered to neighbours
@@ -63,7 +72,7 @@ func (c *Cache) Stats() Stats {
 	s := Stats{
 		Dir: c.o.Dir, Size: d.Size, Bytes: d.Bytes, Entries: d.Entries, Memory: mem, MemoryCount: n,
 		Hits: c.stats.hits.Load(), HitBytes: c.stats.hitBytes.Load(), Validated: c.stats.validated.Load(),
-		Completed: c.stats.completed.Load(), Misses: c.stats.missed.Load(), Bypassed: c.stats.bypassed.Load(),
+		KeptBytes: c.stats.keptBytes.Load(), Completed: c.stats.completed.Load(), Misses: c.stats.missed.Load(), Bypassed: c.stats.bypassed.Load(),
 		Borrowed: c.stats.borrowed.Load(), Given: c.stats.given.Load(), Wrong: c.stats.wrong.Load(),
 		Saved: d.Saved, Evicted: d.Evicted, Dropped: d.Dropped + d.Refused, Damaged: d.Damaged, Off: d.Off, DiskWritten: d.Written,
 	}

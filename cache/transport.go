@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"dtpx/cache/internal/rules"
+	ranges "dtpx/range"
 )
 
 // visit is one request on its way through the cache.
@@ -40,6 +41,7 @@ func (t *Transport) RoundTrip(in *http.Request) (*http.Response, error) {
 		switch {
 		case first:
 			v.flight = f
+			v.find() // the one before may have ended since it was looked
 		case f != nil && f.wait(v): // another client was fetching just that
 			v.find()
 		}
@@ -49,6 +51,9 @@ func (t *Transport) RoundTrip(in *http.Request) (*http.Response, error) {
 		resp, err = v.answer()
 	}
 	v.flight.end()
+	if err == nil && resp.StatusCode < 500 { // else the origin has said nothing of them
+		v.unconfirmed()
+	}
 	releaseAll(v.have)
 	return resp, err
 }
@@ -132,6 +137,11 @@ func (v *visit) find() {
 	}
 	v.known = storedOf(v.have, v.t.Realm)
 	v.d = rules.Decide(v.req, v.known, v.c.o.Now())
+	if (v.d.Verdict == rules.Serve || v.d.Verdict == rules.ServeStale) && rules.OnlyIfCached(v.in.Header) {
+		if _, _, a := v.chosen(); !a.Held { // fresh, but not all there
+			v.d.Verdict = rules.GatewayTimeout
+		}
+	}
 }
 
 func (v *visit) answer() (*http.Response, error) {
@@ -144,9 +154,11 @@ func (v *visit) answer() (*http.Response, error) {
 	case rules.Serve, rules.ServeStale:
 		o, s, a := v.chosen()
 		if a.Kind == rules.Elsewhere {
+			v.d.Fwd = rules.FwdRequest
 			break
 		}
 		if !a.Held && !v.follows(o, a) {
+			v.d.Fwd = rules.FwdPartial
 			return v.validate(v.withNeighbours())
 		}
 		if v.d.Verdict == rules.ServeStale {
@@ -331,13 +343,15 @@ func response(req *http.Request, status int, h http.Header, body io.ReadCloser, 
 	}
 }
 
-// refreshLater validates what was served stale, without the client (RFC 5861 §3).
+// refreshLater validates what was served stale, without the client (RFC 5861 §3), and
+// without what says who that is: it may have left.
 func (v *visit) refreshLater() {
 	req, key := v.in, v.req.Key.ID
 	v.c.goOn("validate "+key, func(ctx context.Context) {
 		unseen := *v.t
 		unseen.Watch = nil
 		again := &visit{t: &unseen, c: v.c, in: req.Clone(ctx)}
+		ranges.Anonymise(again.in.Header)
 		if again.admit() != "" {
 			return
 		}
@@ -352,7 +366,8 @@ func (v *visit) refreshLater() {
 		if err != nil {
 			return
 		}
-		if _, ours := resp.Body.(*reader); !ours { // a new one, to be kept
+		// A new one is to be kept; of a large one the client who wants it fetches the rest.
+		if _, ours := resp.Body.(*reader); !ours && resp.ContentLength <= finishMax && v.c.spares(max(0, resp.ContentLength)) {
 			_, _ = io.Copy(io.Discard, resp.Body)
 		}
 		resp.Body.Close()

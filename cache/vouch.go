@@ -2,9 +2,11 @@ package cache
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"dtpx/cache/internal/disk"
@@ -57,29 +59,41 @@ func (v *visit) lent() *http.Response {
 	if !ok && !v.c.digests.DoesGive(hostOf(v.in)) {
 		return nil
 	}
-	found, from := v.c.lan.find(v.in.Context(), v.req.Key, true)
-	if len(found) == 0 {
-		return nil
+	var head *rules.Response
+	for found, from := range v.c.lan.find(v.in.Context(), v.req.Key, true) {
+		if head == nil { // once
+			if head = v.head(); head == nil {
+				return nil
+			}
+			said := rules.Digests(v.in.URL, *head)
+			if len(said) > 0 && !certain {
+				d, certain, ok = said[0], true, true
+			}
+			if !ok || len(head.Header.Values("Content-Encoding")) > 0 && len(said) == 0 {
+				return nil // a digest from a list is one of what is decoded, or of what is not: nobody can tell
+			}
+		}
+		if resp := v.fromAny(found, from, *head, unproven{Algo: d.Algo, Hex: d.Hex, Certain: certain}); resp != nil {
+			return resp
+		}
 	}
-	head := v.head()
-	if head == nil {
-		return nil
+	return nil
+}
+
+// fromAny answers with the bytes of one who has the version in head, and with another
+// one's where those were wrong before a client has seen any; nil if there is none left.
+func (v *visit) fromAny(found []offered, from []Neighbour, head rules.Response, u unproven) *http.Response {
+	for all := v.holders(found, from, head); len(all) > 0; all = all[1:] {
+		u.From, u.Name = all[0].n.ID, all[0].n.Name
+		o := v.owe(head, all[0], u)
+		if o == nil {
+			return nil
+		}
+		if resp := v.pay(o, head.Status); resp != nil || v.in.Context().Err() != nil {
+			return resp
+		}
 	}
-	if said := rules.Digests(v.in.URL, *head); len(said) > 0 && !certain {
-		d, certain, ok = said[0], true, true
-	}
-	if len(head.Header.Values("Content-Encoding")) > 0 && len(rules.Digests(v.in.URL, *head)) == 0 {
-		return nil // a digest from a list is one of what is decoded, or of what is not: nobody can tell
-	}
-	s, held := richest(found, from, *head)
-	if !ok || !held {
-		return nil
-	}
-	o := v.owe(*head, s, unproven{d.Algo, d.Hex, s.n.ID, s.n.Name, certain})
-	if o == nil {
-		return nil
-	}
-	return v.pay(o, head.Status)
+	return nil
 }
 
 // lendable reports that v asks for a whole body that is another client's as well
@@ -130,27 +144,42 @@ func (v *visit) head() *rules.Response {
 	return &answer
 }
 
-// richest is the neighbour that holds most of the version in head, of those that are
-// trusted if there are.
-func richest(found []offered, from []Neighbour, head rules.Response) (best source, ok bool) {
+// holders are the neighbours that hold the version in head: trusted ones first, then
+// those of use, then who holds most. Who holds another one only counts for less.
+func (v *visit) holders(found []offered, from []Neighbour, head rules.Response) (all []source) {
 	want, strong := rules.VersionOf(head)
-	most := int64(-1)
 	for i, o := range found {
 		s := o.Meta.stored()
 		s.Total = o.Total
-		have, also := s.Version()
-		if !strong || !also || have != want {
+		if have, also := s.Version(); !strong || !also || have != want {
 			continue
 		}
-		n := int64(0)
-		for _, r := range o.Held {
-			n += r.Len()
-		}
-		if !ok || from[i].Trusted && !best.n.Trusted || from[i].Trusted == best.n.Trusted && n > most {
-			best, most, ok = source{from[i], o.ID, o.Held}, n, true
+		n := source{from[i], o.ID, o.Held}
+		at := slices.IndexFunc(all, func(s source) bool { return s.n.ID == n.n.ID })
+		switch {
+		case at < 0:
+			all = append(all, n)
+		case n.size() > all[at].size(): // one of each: what it has twice is as wrong again
+			all[at] = n
 		}
 	}
-	return best, ok
+	for _, n := range from {
+		if !slices.ContainsFunc(all, func(s source) bool { return s.n.ID == n.ID }) {
+			v.c.lan.disappoints(n)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b source) int {
+		return cmp.Or(order(b.n.Trusted)-order(a.n.Trusted), v.c.lan.class(a.n)-v.c.lan.class(b.n), cmp.Compare(b.size(), a.size()))
+	})
+	return all
+}
+
+// size is how many bytes s says that it holds.
+func (s source) size() (n int64) {
+	for _, r := range s.held {
+		n += r.Len()
+	}
+	return n
 }
 
 // owe makes the entry that s is to fill: what the origin says of it, and nothing
@@ -218,6 +247,42 @@ func (u *unproven) is(r io.Reader) bool {
 		return false
 	}
 	return u.matches(h.Sum(nil))
+}
+
+// named is the hash that the URL says what is kept as m has; nil where it says none,
+// or nobody can tell whether of the coded form.
+func (v *visit) named(m *meta) *unproven {
+	d := v.req.Key.Digest
+	if d == (rules.Digest{}) || m.Status != http.StatusOK || m.Unproven != nil || len(m.Header["Content-Encoding"]) > 0 {
+		return nil
+	}
+	return &unproven{Algo: d.Algo, Hex: d.Hex}
+}
+
+// compare drops what has come whole and is not what its URL says. apt and docker notice
+// and ask again, but would get the same from here until it was stale: a page of a hotel's
+// network, say, or what a failing origin sent.
+func (v *visit) compare(e *disk.Entry) {
+	m, err := v.c.metas.of(e)
+	if err != nil || v.named(m) == nil || !e.Complete() {
+		return
+	}
+	id, want := e.ID(), v.named(m)
+	v.c.goOn("compare "+id.String(), func(context.Context) {
+		e, ok := v.c.store.Get(id)
+		if !ok {
+			return
+		}
+		defer e.Release()
+		if !want.is(io.NewSectionReader(e, 0, e.Total())) && e.Complete() {
+			v.c.store.Remove(id)
+			v.c.notNamed(v.in.URL.Host)
+		}
+	})
+}
+
+func (c *Cache) notNamed(host string) {
+	c.log.Warn("what a server sent is not what the digest in its URL says; it is not kept", "host", host)
 }
 
 // prove looks at what the disk holds of an entry that a client has had whole.

@@ -365,3 +365,24 @@ func TestStaleList(t *testing.T) {
 		}
 	}
 }
+
+// TestNotWhatItsURLSays: what is not the content that its URL names by a digest is not
+// served a second time.
+func TestNotWhatItsURLSays(t *testing.T) {
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			b, wrong := content(size, 1), content(size+1, 2)
+			path := fmt.Sprintf("/v2/some/image/blobs/sha256:%x", sha256.Sum256(b))
+			r := newRig(t, file(wrong, `"v1"`, "Cache-Control", fresh))
+			r.want(r.get(path), 200, wrong) // it is the client's to judge
+			waitFor(t, func() bool { return !r.cache.busy() })
+			r.serve(file(b, `"v2"`, "Cache-Control", fresh))
+			r.want(r.get(path), 200, b)
+			waitFor(t, func() bool { return !r.cache.busy() })
+			r.requests.Store(0)
+			r.body.Store(0)
+			r.want(r.get(path), 200, b)
+			r.cost(0, 0)
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dtpx/range/internal/sched"
@@ -26,17 +27,19 @@ type Download struct {
 	header    http.Header   // of slice 0's response
 	status    int
 	began     time.Time
+	listing   *entry
 	ctx       context.Context
 	cancel    context.CancelFunc
 	kick      chan struct{}
 	over      chan struct{} // closed when the last goroutine has ended
 	played    bool          // by something that jumps
 	wg        sync.WaitGroup
-	facts     HostFacts // of the host when it began
-	noPeers   bool      // the host refuses peers; guarded by mu
-	locals    int       // sources that share this machine's connections
-	drainSize int64     // how much of a cut response is read so that its connection lives on
-	keeper    Keeper    // nil: what has been read is gone
+	facts     HostFacts   // of the host when it began
+	noPeers   bool        // the host refuses peers; guarded by mu
+	locals    int         // sources that share this machine's connections
+	drainSize int64       // how much of a cut response is read so that its connection lives on
+	keeper    Keeper      // nil: what has been read is gone
+	written   atomic.Bool // its URL has been written to since it began
 
 	mu      sync.Mutex
 	plan    *sched.Plan
@@ -90,6 +93,7 @@ func (d *Download) start(client *http.Request, resp *http.Response, r Range, p *
 	rd := d.joinLocked(client, r)
 	src := schedID(d.viaLocked(p))
 	id := d.plan.Adopt(src, r, p.duration, d.now())
+	d.plan.Path(src, p.path())
 	f := d.fetchLocked(id, src, r)
 	f.cancel = p.cancel
 	d.tailLocked()
@@ -263,6 +267,7 @@ func (d *Download) leave(r *Reader) {
 			break
 		}
 	}
+	d.stalled = max(d.stalled, r.stallLocked())
 	d.plan.Leave(r.id)
 	d.engine.crowd.leave(d, clientOf(r.ctx))
 	d.sweepLocked()

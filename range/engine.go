@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dtpx/range/internal/sched"
@@ -61,6 +62,9 @@ type Engine struct {
 	stats counters
 	block int64               // unit in which windows are freed; tests use small ones
 	tune  func(*sched.Params) // the tests' last word on a download's constants
+	dead  sync.Map            // connections that nobody heard and that were closed
+
+	writes atomic.Int64 // requests that have changed something, of whatever URL
 
 	mu       sync.Mutex
 	active   map[string][]*Download // by key
@@ -164,6 +168,7 @@ func (e *Engine) finished(d *Download) {
 	d.learn()
 	d.learnBarred()
 	i := d.info()
+	e.settle(d.listing, i)
 	e.stats.count(i)
 	e.Log.Info("download", "id", i.ID, "url", i.URL, "client", i.Client, "bytes", i.Sent, "of", i.Size,
 		"seconds", i.Seconds, "state", i.State, "sources", len(i.Sources), "duplicate", i.Duplicate)

@@ -114,6 +114,7 @@ func (d *Download) copyIn(f *fetch, body *exactReader) (left int64, err error) {
 			want = d.wait(f)
 			continue
 		}
+		d.pace()
 		t0 := time.Now()
 		n, err := body.Read(buf[:min(want, bufferSize)])
 		now := time.Now()
@@ -131,6 +132,13 @@ func (d *Download) copyIn(f *fetch, body *exactReader) (left int64, err error) {
 		}
 	}
 	return body.rest, nil
+}
+
+// pace waits where the cache is behind.
+func (d *Download) pace() {
+	if d.keeper != nil {
+		d.keeper.Pace(d.ctx)
+	}
 }
 
 // drain reads the rest of a body whose end is near.

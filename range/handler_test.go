@@ -3,6 +3,7 @@ package ranges_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -138,5 +139,77 @@ func TestRenewalIsForTheOneWhoIsThere(t *testing.T) {
 		if renewed != 2 {
 			t.Errorf("the redirect was asked again %d times", renewed)
 		}
+	})
+}
+
+// After a write to its URL a download is joined only by whom the origin tells so.
+func TestWritten(t *testing.T) {
+	for method, asks := range map[string]bool{"OPTIONS": false, "PUT": true, "DELETE": true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &site{}
+			s.reply = func(n int, w http.ResponseWriter, r *http.Request) bool {
+				w.Header().Set("Cache-Control", "public, max-age=600")
+				if r.Method == method {
+					w.WriteHeader(http.StatusNoContent)
+				}
+				return r.Method == method
+			}
+			m := newMem(t, with(s), near, nil)
+			url := m.origin.HTTP + "/f"
+			a := m.get(url)
+			m.some(a, 512<<10)
+			write := m.request(url)
+			write.Method = method
+			m.do(m.client, write).Body.Close()
+			before := len(s.requests())
+			b := m.get(url)
+			asked := false
+			for _, r := range s.requests()[before:] {
+				asked = asked || r.Header.Get("If-None-Match") != ""
+			}
+			if asked != asks {
+				t.Errorf("%s: asked %v", method, asked)
+			}
+			verifySite(t, b, 0)
+			verifySite(t, a, 512<<10)
+		})
+	}
+}
+
+// The answer to what was asked for before a write may be from before it: what becomes of
+// it is joined only by whom the origin tells so.
+func TestWrittenBeforeTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, wrote := make(chan bool), make(chan bool)
+		s := &site{}
+		s.reply = func(n int, w http.ResponseWriter, r *http.Request) bool {
+			w.Header().Set("Cache-Control", "public, max-age=600")
+			if n == 1 {
+				close(asked)
+				<-wrote
+			}
+			if r.Method == "PUT" {
+				w.WriteHeader(http.StatusNoContent)
+			}
+			return r.Method == "PUT"
+		}
+		m := newMem(t, with(s), near, nil)
+		url := m.origin.HTTP + "/f"
+		got := make(chan *http.Response)
+		go func() { got <- m.get(url) }()
+		<-asked
+		write := m.request(url)
+		write.Method = "PUT"
+		m.do(m.client, write).Body.Close()
+		close(wrote)
+		a := <-got
+		m.some(a, 512<<10)
+		before := len(s.requests())
+		b := m.get(url)
+		if !slices.ContainsFunc(s.requests()[before:], func(r *http.Request) bool { return r.Header.Get("If-None-Match") != "" }) {
+			t.Error("the second client was not asked for")
+		}
+		verifySite(t, b, 0)
+		verifySite(t, a, 512<<10)
 	})
 }

@@ -45,37 +45,54 @@ const noteQuotas = "the members' quotas are used up: the rest comes over this ma
 
 // entry is a line of the list of downloads.
 type entry struct {
-	d *Download
-	w *watched
+	of   listed // nil once it is settled
+	last Info   // what there was to say in the end
 }
 
-func (en *entry) finished() bool {
-	if en.d != nil {
-		en.d.mu.Lock()
-		defer en.d.mu.Unlock()
-		return !en.d.done.IsZero()
-	}
-	en.w.mu.Lock()
-	defer en.w.mu.Unlock()
-	return !en.w.done.IsZero()
+// listed is what the list says something of: a Download, or what is passed on.
+type listed interface {
+	info() Info
+	finished() bool
 }
 
-func (en *entry) info() Info {
-	if en.d != nil {
-		return en.d.info()
-	}
-	return en.w.info()
+func (en *entry) finished() bool { return en.of == nil || en.of.finished() }
+
+func (d *Download) finished() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.done.IsZero()
+}
+
+func (w *watched) finished() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.done.IsZero()
+}
+
+// settle keeps what an entry says from now on, and nothing else of what it was of:
+// requests with their credentials, plans, connections.
+func (e *Engine) settle(en *entry, last Info) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	en.of, en.last = nil, last
 }
 
 // Downloads lists the running downloads and the last finished ones, newest first.
 func (e *Engine) Downloads() []Info {
 	e.init()
 	e.mu.Lock()
-	entries := append([]*entry(nil), e.log...)
+	entries := make([]entry, len(e.log))
+	for i, en := range e.log {
+		entries[i] = *en
+	}
 	e.mu.Unlock()
 	out := make([]Info, 0, len(entries))
 	for i := len(entries) - 1; i >= 0; i-- {
-		out = append(out, entries[i].info())
+		if en := &entries[i]; en.of != nil {
+			out = append(out, en.of.info())
+		} else {
+			out = append(out, en.last)
+		}
 	}
 	return out
 }
@@ -105,12 +122,18 @@ func (d *Download) info() Info {
 	case d.closed, len(d.readers) == 0:
 		i.State = "cancelled"
 	}
+	for _, r := range d.readers {
+		i.StallMS = max(i.StallMS, r.stallLocked().Milliseconds())
+	}
 	i.Rate = float64(i.Sent) / max(i.Seconds, 0.001)
 	for k, o := range d.sources {
 		s := d.plan.Stats(schedID(k), d.now())
 		fault := o.last
 		if s.Parked {
 			fault = "shares this machine's uplink"
+		}
+		if !d.done.IsZero() {
+			s.Open = 0 // closed with the download
 		}
 		i.Sources = append(i.Sources, SourceInfo{
 			Kind: o.Kind(), Name: o.Name(), Bytes: s.Fresh, Wasted: s.Wasted, Rate: s.Rate, Requests: s.Requests,

@@ -2,6 +2,7 @@ package ranges
 
 import (
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -39,6 +40,7 @@ func (t *Transport) join(req *http.Request) (resp *http.Response, err error, ok 
 	ask.Header.Set("If-None-Match", d.version.validator.ETag)
 	p := t.probe(ask)
 	if resp, err = p.send(); err != nil {
+		p.drop()
 		return nil, err, true
 	}
 	if resp.StatusCode != http.StatusNotModified {
@@ -47,9 +49,9 @@ func (t *Transport) join(req *http.Request) (resp *http.Response, err error, ok 
 		t.Engine.redirect.note(clientOf(req.Context()).Name, req, resp)
 		return t.accelerate(req, p, resp), nil, true
 	}
-	p.release()
 	io.Copy(io.Discard, resp.Body)
 	resp.Body.Close()
+	p.drop()
 	if tag := strongETag(resp.Header); tag != "" && tag != d.version.validator.ETag {
 		return nil, nil, false
 	}
@@ -65,7 +67,7 @@ func (t *Transport) candidate(req *http.Request) (*Download, Range) {
 		}
 	}
 	kind, r, suffix := ParseRange(req.Header.Values("Range"))
-	if kind == RangeOther {
+	if kind == RangeOther || Overridden(req.Header) {
 		return nil, Range{}
 	}
 	e := t.Engine
@@ -73,7 +75,7 @@ func (t *Transport) candidate(req *http.Request) (*Download, Range) {
 	defer e.mu.Unlock()
 	for _, d := range e.active[t.key(req)] {
 		tag := d.version.validator.ETag
-		if tag == "" || !varyEqual(d.header, d.request.Header, req.Header) {
+		if tag == "" || Overridden(d.request.Header) || !varyEqual(d.header, d.request.Header, req.Header) {
 			continue
 		}
 		if ir := req.Header.Get("If-Range"); ir != "" && ir != tag {
@@ -103,6 +105,9 @@ func (d *Download) seekable() bool {
 // list are compared all the same.
 func varyEqual(resp, a, b http.Header) bool {
 	fields := []string{"Accept-Encoding", "Accept-Language"}
+	if resp.Get("Access-Control-Allow-Origin") != "*" { // made for one site's pages, or for none
+		fields = append(fields, "Origin")
+	}
 	for _, v := range resp.Values("Vary") {
 		for f := range strings.SplitSeq(v, ",") {
 			if f = strings.TrimSpace(f); f == "*" {
@@ -123,28 +128,66 @@ func varyEqual(resp, a, b http.Header) bool {
 // public reports whether a shared cache could answer req with d's response
 // without asking the origin.
 func (d *Download) public(req *http.Request) bool {
-	if hasCredentials(req.Header) || hasCredentials(d.request.Header) || d.header.Get("Set-Cookie") != "" {
+	if ByPerson(req.Header) || ByPerson(d.request.Header) || d.header.Get("Set-Cookie") != "" {
 		return false
 	}
-	if req.Header.Get("Pragma") != "" || req.Header.Get("Cache-Control") != "" {
+	if d.written.Load() || req.Header.Get("Pragma") != "" || req.Header.Get("Cache-Control") != "" {
 		return false
 	}
-	fresh := time.Duration(-1)
-	for _, v := range d.header.Values("Cache-Control") {
-		for c := range strings.SplitSeq(strings.ToLower(v), ",") {
-			name, arg, _ := strings.Cut(strings.TrimSpace(c), "=")
+	age, _ := position(d.header.Get("Age"))
+	return time.Since(d.began)+time.Duration(age)*time.Second < lifetime(d.header.Values("Cache-Control"))
+}
+
+// lifetime is for how long a shared cache could give out a response without asking; 0
+// where it could not. What restricts counts wherever it stands, in strings and behind
+// what does not belong there, too ("private; max-age=600"); of two lifetimes the
+// shorter one, and one that cannot be read is none: to ask costs a question.
+func lifetime(cacheControl []string) time.Duration {
+	const unsaid, most = math.MaxInt64, int64(1e8)
+	own, shared := int64(unsaid), int64(unsaid)
+	for _, line := range cacheControl {
+		for _, word := range strings.FieldsFunc(strings.ToLower(line), func(r rune) bool { return strings.ContainsRune(",; \t\"", r) }) {
+			name, arg, _ := strings.Cut(word, "=")
+			n, _ := position(arg)
 			switch name {
 			case "private", "no-store", "no-cache":
-				return false
-			case "max-age", "s-maxage":
-				if n, err := position(strings.Trim(arg, `"`)); err == nil && (fresh < 0 || name == "s-maxage") {
-					fresh = time.Duration(min(n, 1e8)) * time.Second
-				}
+				return 0
+			case "max-age":
+				own = min(own, n)
+			case "s-maxage":
+				shared = min(shared, n)
 			}
 		}
 	}
-	age, _ := position(d.header.Get("Age"))
-	return fresh > 0 && time.Since(d.began)+time.Duration(age)*time.Second < fresh
+	if shared != unsaid { // RFC 9111 §5.2.2.10
+		own = shared
+	}
+	if own == unsaid {
+		return 0
+	}
+	return time.Duration(min(own, most)) * time.Second
+}
+
+// written notes that a request which is not safe has changed what running downloads of
+// its URL are of (RFC 9111 §4.4): who joins one from now on asks first.
+func (e *Engine) written(req *http.Request, status int) {
+	switch req.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return
+	}
+	if status < 200 || status > 399 {
+		return
+	}
+	e.writes.Add(1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ds := range e.active {
+		for _, d := range ds {
+			if d.request.URL.String() == req.URL.String() {
+				d.written.Store(true)
+			}
+		}
+	}
 }
 
 // personalFields of a response were made for the client that asked, and are

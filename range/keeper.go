@@ -9,9 +9,11 @@ import (
 // Keeper gets the bytes of a download beside its readers, for a cache. WriteAt
 // is called for each byte that comes, once, in any order, from several
 // goroutines, one at a time; it is called under the download's lock, so that it
-// must not wait for anything. Its errors are nobody's concern. Close comes last.
+// must not wait for anything. Its errors are nobody's concern. Pace is called before
+// more is read, without that lock, and may wait for a moment. Close comes last.
 type Keeper interface {
 	io.WriterAt
+	Pace(context.Context)
 	Close()
 }
 

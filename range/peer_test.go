@@ -110,6 +110,26 @@ func TestPeersAddUp(t *testing.T) {
 	})
 }
 
+// What nobody waits for spends nobody's quota but our own, until somebody does.
+func TestPeersAreNotForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, ps := group(t, nil, 2*mib, 2*mib)
+		url := testbed.URL(m.origin.HTTPS, "64MiB/f", "cache=public, max-age=600")
+		req := m.request(url)
+		idle := m.do(m.client, req.WithContext(ranges.WithClient(req.Context(), ranges.Client{Name: "cache", Background: true})))
+		m.some(idle, 8*mib)
+		if n := ps[0].dials.Load(); n > 0 {
+			t.Errorf("%d dials", n)
+		}
+		resp := m.get(url)
+		idle.Body.Close()
+		m.whole(url, resp)
+		if s := m.source("peer 1"); s.Bytes < 16*mib {
+			t.Errorf("once somebody waits: %+v", s)
+		}
+	})
+}
+
 // A peer that cannot be asked keeps away for as long as it says, or for good,
 // and that counts against nobody else, nor against the host.
 func TestUnavailable(t *testing.T) {

@@ -74,12 +74,26 @@ func (k connector) secure(ctx context.Context, conn net.Conn, host string) (net.
 	if k.base.TLSClientConfig != nil {
 		conf = k.base.TLSClientConfig.Clone()
 	}
-	if conf.NextProtos = nil; conf.ServerName == "" { // HTTP/1.1 needs no ALPN
+	conf.NextProtos = nil // HTTP/1.1 needs no ALPN
+	c, err := shake(ctx, conn, conf, host, k.base.TLSHandshakeTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// shake runs TLS over conn, with host as the name unless conf says another one, in most
+// if that is not 0. It closes conn if that fails.
+func shake(ctx context.Context, conn net.Conn, conf *tls.Config, host string, most time.Duration) (*tls.Conn, error) {
+	if conf = conf.Clone(); conf == nil {
+		conf = &tls.Config{}
+	}
+	if conf.ServerName == "" {
 		conf.ServerName = host
 	}
-	if d := k.base.TLSHandshakeTimeout; d > 0 {
+	if most > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d)
+		ctx, cancel = context.WithTimeout(ctx, most)
 		defer cancel()
 	}
 	c := tls.Client(conn, conf)

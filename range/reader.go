@@ -24,11 +24,11 @@ type Reader struct {
 	flow       flow // of Read
 
 	// guarded by d.mu
-	pos     int64
-	left    bool
-	owner   bool // slices repeat this reader's request
-	waiting bool
-	err     error // sticky; the bytes from here on cannot be had
+	pos   int64
+	left  bool
+	owner bool      // slices repeat this reader's request
+	waits time.Time // since when for the next byte; zero if it does not
+	err   error     // sticky; the bytes from here on cannot be had
 }
 
 var errClosed = errors.New("read of a closed body")
@@ -39,27 +39,31 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	var blocked time.Time
 	for {
-		n, rest, err := r.take(p, blocked)
+		n, rest, err := r.take(p)
 		if n > 0 || err != nil {
 			r.flow.add(n, time.Now())
 			return n, err
-		}
-		if blocked.IsZero() {
-			blocked = time.Now()
 		}
 		select {
 		case <-r.ready:
 		case <-r.ctx.Done():
 			return 0, context.Cause(r.ctx)
 		}
-		time.Sleep(r.flow.pause(rest))
+		if !r.closed() {
+			time.Sleep(r.flow.pause(rest))
+		}
 	}
 }
 
+func (r *Reader) closed() bool {
+	r.d.mu.Lock()
+	defer r.d.mu.Unlock()
+	return r.left
+}
+
 // take copies stored bytes, or notes that the reader waits for the rest.
-func (r *Reader) take(p []byte, blocked time.Time) (n int, rest int64, err error) {
+func (r *Reader) take(p []byte) (n int, rest int64, err error) {
 	d := r.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -74,8 +78,8 @@ func (r *Reader) take(p []byte, blocked time.Time) (n int, rest int64, err error
 		if err := cmp.Or(r.err, d.err); err != nil {
 			return 0, 0, err
 		}
-		if !r.waiting {
-			r.waiting = true
+		if r.waits.IsZero() {
+			r.waits = time.Now()
 			d.plan.Waiting(r.id, true, d.now())
 			d.nudge()
 		}
@@ -87,27 +91,33 @@ func (r *Reader) take(p []byte, blocked time.Time) (n int, rest int64, err error
 		return 0, 0, err
 	}
 	n = copy(p, got)
-	r.advanceLocked(int64(n), blocked)
+	r.advanceLocked(int64(n))
 	return n, r.end - r.pos, nil
 }
 
 // advanceLocked moves the reader on and drops blocks that nobody wants.
-func (r *Reader) advanceLocked(n int64, blocked time.Time) {
+func (r *Reader) advanceLocked(n int64) {
 	d, was := r.d, r.pos
+	d.stalled = max(d.stalled, r.stallLocked())
 	r.pos += n
 	d.sent += n
-	if r.waiting {
-		r.waiting = false
+	if !r.waits.IsZero() {
+		r.waits = time.Time{}
 		d.plan.Waiting(r.id, false, d.now())
-		if !blocked.IsZero() && was > r.start {
-			d.stalled = max(d.stalled, time.Since(blocked))
-		}
 	}
 	d.plan.Read(r.id, r.pos, d.now())
 	if block := d.engine.block; was/block != r.pos/block || r.pos == r.end {
 		d.dropLocked(Range{Start: was / block * block, End: r.pos / block * block})
 		d.nudge()
 	}
+}
+
+// stallLocked is for how long the reader has waited in mid-body, 0 if it does not.
+func (r *Reader) stallLocked() time.Duration {
+	if r.waits.IsZero() || r.pos == r.start {
+		return 0
+	}
+	return time.Since(r.waits)
 }
 
 // dropLocked frees whole blocks of r that no reader wants any longer.

@@ -147,7 +147,7 @@ func (t *Transport) follow(d *Download, client string, now *http.Request) *http.
 		req.Header.Del(f)
 	}
 	for range redirectHops {
-		resp, err := t.Base.RoundTrip(req)
+		resp, err := t.own().RoundTrip(req)
 		if err != nil {
 			return nil
 		}
@@ -182,7 +182,7 @@ func (d *Download) sameTarget(next *http.Request) bool {
 	}
 	r := Range{Start: 0, End: 1}
 	probe.Header.Set("Range", formatRange(r))
-	resp, err := d.transport.Base.RoundTrip(probe)
+	resp, err := d.transport.own().RoundTrip(probe)
 	if err != nil {
 		return false
 	}

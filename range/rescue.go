@@ -20,7 +20,8 @@ import (
 //	should the direct one connect before such an answer has come, it goes on alone
 //
 // A request that has reached the origin by a direct connection is never sent
-// again.
+// again. One that went out on a kept connection, of which the origin's kernel has
+// acknowledged nothing, is sent anew on a fresh one.
 
 const (
 	connectTime = 1500 * time.Millisecond
@@ -44,33 +45,51 @@ func (p *probe) sendTo(out chan<- answer) {
 func (t *Transport) first(req *http.Request) (*probe, *http.Response, error) {
 	p := t.probe(req)
 	if t.Engine.Sources == nil || req.URL.Scheme != "https" || t.Engine.Disabled {
-		resp, err := p.send()
-		return p, resp, err
+		return t.heard(p, req)
 	}
-	r := &rescue{t: t, req: req, direct: p, own: make(chan answer, 1)}
-	go p.sendTo(r.own)
+	r := &rescue{t: t, req: req, direct: p}
+	r.send()
 	timer := time.NewTimer(connectTime)
 	defer timer.Stop()
 	select {
 	case a := <-r.own:
-		if a.err == nil || !unconnected(a) {
-			return a.p, a.resp, a.err
-		}
-		r.failed = &a
+		return r.answered(a)
 	case <-p.connected:
-		a := <-r.own
-		return a.p, a.resp, a.err
+		return r.answered(<-r.own)
 	case <-timer.C:
 	}
 	if p.kept.Load() != nil {
-		if !p.deaf() {
-			a := <-r.own
-			return a.p, a.resp, a.err
+		if c := p.deaf(); c != nil {
+			p.bury(c)
 		}
-		t.Base.CloseIdleConnections() // those are as dead
+		return r.answered(<-r.own)
 	}
 	a := r.run()
 	return a.p, a.resp, a.err
+}
+
+// answered is how it goes on after the direct request has ended.
+func (r *rescue) answered(a answer) (*probe, *http.Response, error) {
+	switch {
+	case a.p.buried() && r.req.Context().Err() == nil: // nobody has heard it
+		if a.err == nil { // in that moment
+			a.resp.Body.Close()
+		}
+		r.direct = r.t.renewed(a.p, r.req)
+		r.send()
+	case a.err != nil && unconnected(a):
+		r.failed = &a
+	default:
+		return a.p, a.resp, a.err
+	}
+	a = r.run()
+	return a.p, a.resp, a.err
+}
+
+// send sends the direct request.
+func (r *rescue) send() {
+	r.own = make(chan answer, 1)
+	go r.direct.sendTo(r.own)
 }
 
 // unconnected reports a request that was never written because there was no way
@@ -135,7 +154,7 @@ func (r *rescue) run() answer {
 		}
 		return *r.failed
 	}
-	r.direct.cancel()
+	r.direct.drop()
 	if r.failed == nil { // it ends at once
 		if a := <-r.own; a.err == nil {
 			a.resp.Body.Close()

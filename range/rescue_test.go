@@ -2,6 +2,7 @@ package ranges_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -136,6 +137,40 @@ func TestLinesDieInTheMiddle(t *testing.T) {
 			for _, p := range ps {
 				how.live(p.link)
 			}
+		})
+	}
+}
+
+// All lines are cut in the middle. If they come back within a minute and a half the
+// download goes on; if not, it ends with an error, and does not try for ever.
+func TestAllLinesDie(t *testing.T) {
+	for _, back := range []time.Duration{90 * time.Second, 0} {
+		synctest.Test(t, func(t *testing.T) {
+			m, ps := group(t, nil, 2*mib, 2*mib, 2*mib)
+			all := []*testbed.Link{m.link, ps[0].link, ps[1].link}
+			change := func(f func(*testbed.Link)) func() {
+				return func() {
+					for _, l := range all {
+						f(l)
+					}
+				}
+			}
+			time.AfterFunc(3*time.Second, change((*testbed.Link).Cut))
+			if back > 0 {
+				time.AfterFunc(3*time.Second+back, change((*testbed.Link).Heal))
+			}
+			url := testbed.URL(m.origin.HTTPS, "64MiB/f")
+			began := time.Now()
+			resp := m.get(url)
+			if back > 0 {
+				m.whole(url, resp)
+				return
+			}
+			n, err := io.Copy(io.Discard, resp.Body)
+			if took := time.Since(began); err == nil || n >= 64*mib || took < 2*time.Minute || took > 4*time.Minute {
+				t.Errorf("%d bytes, %v, after %v", n, err, took)
+			}
+			resp.Body.Close()
 		})
 	}
 }

@@ -92,6 +92,8 @@ func eligible(resp *http.Response, asked RangeKind) (v version, r Range, reason 
 		return v, r, "no strong validator: parts of different versions could not be told apart"
 	case strings.EqualFold(strings.TrimSpace(resp.Header.Get("Accept-Ranges")), "none"):
 		return v, r, "the server says it serves no ranges"
+	case twofold(resp):
+		return v, r, "its length is said in two ways"
 	case len(resp.Trailer) > 0:
 		return v, r, "the response has trailers"
 	}

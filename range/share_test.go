@@ -34,20 +34,22 @@ func (m *mem) started(url string, header ...string) *http.Response {
 }
 
 func TestPublicAndFreshIsSharedWithoutAsking(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMem(t, slow, near, nil)
-		url := testbed.URL(m.origin.HTTP, "4MiB/f", "cache=public, max-age=600")
-		a := m.started(url)
-		b := m.get(url)
-		if n := len(m.own()); n != 1 {
-			t.Errorf("%d requests for the whole", n)
-		}
-		m.whole(url, b)
-		m.part2(url, a, 512<<10)
-		if d := m.last(); d.Readers != 2 || d.State != "done" {
-			t.Errorf("%+v", d)
-		}
-	})
+	for _, cc := range []string{"public, max-age=600", "max-age=0, s-maxage=600", "max-age=999999999999, immutable"} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMem(t, slow, near, nil)
+			url := testbed.URL(m.origin.HTTP, "2MiB/f", "cache="+cc)
+			a := m.started(url)
+			b := m.get(url)
+			if n := len(m.own()); n != 1 {
+				t.Errorf("%s: %d requests for the whole", cc, n)
+			}
+			m.whole(url, b)
+			m.part2(url, a, 512<<10)
+			if d := m.last(); d.Readers != 2 || d.State != "done" {
+				t.Errorf("%s: %+v", cc, d)
+			}
+		})
+	}
 }
 
 // part2 reads on from off to the end.
@@ -70,9 +72,19 @@ func TestOthersAskFirst(t *testing.T) {
 		{"private for a field", []string{`cache=private="X-A, X-B", max-age=600`}, nil, nil},
 		{"no-store", []string{"cache=no-store"}, nil, nil},
 		{"no-cache", []string{"cache=no-cache, max-age=600"}, nil, nil},
+		{"private, ended by a semicolon", []string{"cache=private; max-age=600"}, nil, nil},
+		{"private, followed by one", []string{"cache=max-age=600, private; x=1"}, nil, nil},
+		{"private with a value", []string{"cache=max-age=600, PRIVATE =1"}, nil, nil},
+		{"no-cache and more", []string{"cache=max-age=600, no-cache x"}, nil, nil},
+		{"no-store behind a broken string", []string{`cache=max-age=600, a="x, no-store`}, nil, nil},
+		{"two lifetimes", []string{"cache=max-age=600, max-age=1"}, nil, nil},
+		{"two shared lifetimes", []string{"cache=s-maxage=1, s-maxage=600"}, nil, nil},
+		{"a shared lifetime that is none", []string{"cache=max-age=600, s-maxage=cow"}, nil, nil},
 		{"Set-Cookie", []string{"cache=max-age=600", "h=Set-Cookie:a=1"}, nil, nil},
 		{"the first has a cookie", []string{"cache=max-age=600"}, []string{"Cookie", "a=1"}, nil},
 		{"the second has one", []string{"cache=max-age=600"}, nil, []string{"Cookie", "a=1"}},
+		{"the first has a token", []string{"cache=max-age=600"}, []string{"Private-Token", "secret"}, nil},
+		{"the second has one, too", []string{"cache=max-age=600"}, nil, []string{"X-Api-Key", "secret"}},
 		{"the second is authorized", []string{"cache=max-age=600"}, nil, []string{"Authorization", "Basic eDp5"}},
 		{"the second wants no cache", []string{"cache=max-age=600"}, nil, []string{"Cache-Control", "no-cache"}},
 		{"the same, of old", []string{"cache=max-age=600"}, nil, []string{"Pragma", "no-cache"}},
@@ -124,11 +136,15 @@ func TestWhoMayNotShare(t *testing.T) {
 		{"same language", "Accept-Language", "", []string{"Accept-Language", "eo"}, []string{"Accept-Language", "eo"}, 1},
 		{"another language", "Accept-Language", "", []string{"Accept-Language", "eo"}, []string{"Accept-Language", "vo"}, 2},
 		{"Vary forgotten", "", "", []string{"Accept-Encoding", "br"}, []string{"Accept-Encoding", "gzip"}, 2},
+		{"another site's page", "", "", []string{"Origin", "https://a"}, []string{"Origin", "https://b"}, 2},
+		{"no page, and one", "", "", nil, []string{"Origin", "https://b"}, 2},
 		{"an unknown field", "X-Device", "", []string{"X-Device", "1"}, nil, 2},
 		{"anything", "*", "", nil, nil, 2},
 		{"another realm", "", "guests", nil, nil, 2},
 		{"its own condition", "", "", nil, []string{"If-Modified-Since", "Mon, 01 Jan 1990 00:00:00 GMT"}, 2},
 		{"several ranges", "", "", nil, []string{"Range", "bytes=0-1,5-9"}, 2},
+		{"the first bends it", "", "", []string{"X-Forwarded-Host", "evil.example"}, nil, 2},
+		{"the second bends it", "", "", nil, []string{"X_Original_Url", "/evil"}, 2},
 		{"a range of another version", "", "", nil, []string{"Range", "bytes=5-9", "If-Range", `"other"`}, 2},
 	} {
 		synctest.Test(t, func(t *testing.T) {

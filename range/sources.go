@@ -52,12 +52,14 @@ func (d *Download) addLocked(s Source) {
 	d.plan.AddSource(info)
 }
 
-// admitLocked leaves out peers where their addresses are refused.
+// admitLocked leaves out peers where their addresses are refused, and where nobody
+// waits for the bytes: their quota is not for that.
 func (d *Download) admitLocked(noPeers bool, srcs []Source) []Source {
+	idle := clientOf(d.ctx).Background && d.joined == 0
 	return slices.DeleteFunc(slices.Clone(srcs), func(s Source) bool {
 		out := noPeers && s.Kind() == KindPeer
 		d.noPeers = d.noPeers || out
-		return out
+		return out || idle && s.Kind() == KindPeer
 	})
 }
 

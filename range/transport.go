@@ -2,6 +2,7 @@ package ranges
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -19,6 +20,8 @@ type Transport struct {
 	// Base sends the clients' own requests, and the connections of slices
 	// are modelled on it. It must not decompress. Required.
 	Base *http.Transport
+	// Own, if set, sends the clients' own requests in the place of Base; see Framed.
+	Own *http.Transport
 	// Engine is shared by Transports of one program. Required.
 	Engine *Engine
 	// Realm separates Transports of one Engine: downloads are never shared
@@ -36,7 +39,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	e := t.Engine
 	e.init()
 	if req.Method != http.MethodGet || req.Header.Get("Upgrade") != "" || req.Body != nil && req.Body != http.NoBody {
-		return t.Base.RoundTrip(req)
+		way := t.own()
+		if req.Header.Get("Upgrade") != "" {
+			way = t.Base // which makes HTTP/1.1 of it where it has to
+		}
+		resp, err := way.RoundTrip(req)
+		if err == nil {
+			e.written(req, resp.StatusCode)
+		}
+		return resp, err
 	}
 	if resp, err, ok := t.join(req); ok {
 		return resp, err
@@ -44,10 +55,18 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	first, resp, err := t.first(req)
 	first, resp, err = t.again(first, req, resp, err)
 	if err != nil {
+		first.drop()
 		return nil, err
 	}
 	e.redirect.note(clientOf(req.Context()).Name, req, resp)
 	return t.accelerate(req, first, resp), nil
+}
+
+func (t *Transport) own() *http.Transport {
+	if t.Own != nil {
+		return t.Own
+	}
+	return t.Base
 }
 
 // probe is the client's own request on its way: the first look at the
@@ -59,7 +78,9 @@ type probe struct {
 	release  func() bool // ends the tie to the client's context
 	edge     atomic.Pointer[netip.AddrPort]
 	wrote    atomic.Int64 // UnixNano of the request's last byte
+	writes   int64        // Engine.writes when it was made
 	duration time.Duration
+	conn     atomic.Pointer[net.Conn] // that it went out on
 
 	connected chan struct{} // closed when it has a connection that lives
 	once      sync.Once
@@ -71,15 +92,17 @@ type probe struct {
 // probe ties the request to the client only until its response belongs to a
 // download, which may outlive this client.
 func (t *Transport) probe(req *http.Request) *probe {
-	p := &probe{t: t, connected: make(chan struct{})}
+	p := &probe{t: t, connected: make(chan struct{}), writes: t.Engine.writes.Load()}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(req.Context()))
 	p.cancel = cancel
 	p.release = context.AfterFunc(req.Context(), cancel)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
+			p.conn.Store(&i.Conn)
 			if i.Reused {
-				p.kept.Store(&i.Conn)
-			} else {
+				p.keep(i.Conn)
+			} else { // perhaps after a kept one was closed by the server
+				p.kept.Store(nil)
 				p.lives()
 			}
 			if a, err := netip.ParseAddrPort(i.Conn.RemoteAddr().String()); err == nil {
@@ -93,18 +116,46 @@ func (t *Transport) probe(req *http.Request) *probe {
 	return p
 }
 
-func (p *probe) lives() { p.once.Do(func() { close(p.connected) }) }
-
-// deaf reports that the request went out on a kept connection whose far side
-// has not acknowledged it: the line died meanwhile, and nobody has told.
-func (p *probe) deaf() bool {
-	c := p.kept.Load()
-	return c != nil && unacked(*c)
+// drop ends what ties the probe to the client's context, which may live much longer.
+func (p *probe) drop() {
+	p.release()
+	p.cancel()
 }
+
+// pass returns resp for the client to read, as what it is.
+func (p *probe) pass(resp *http.Response) *http.Response {
+	if resp.Body == http.NoBody {
+		p.drop()
+	} else {
+		resp.Body = &passing{ReadCloser: resp.Body, drop: sync.OnceFunc(p.drop)}
+	}
+	return resp
+}
+
+// passing is the body of a response that is passed on.
+type passing struct {
+	io.ReadCloser
+	drop func()
+}
+
+func (b *passing) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.drop()
+	}
+	return n, err
+}
+
+func (b *passing) Close() error {
+	defer b.drop()
+	return b.ReadCloser.Close()
+}
+
+func (p *probe) lives() { p.once.Do(func() { close(p.connected) }) }
 
 func (p *probe) send() (*http.Response, error) {
 	began := time.Now()
-	way := http.RoundTripper(p.t.Base)
+	way := http.RoundTripper(p.t.own())
 	if p.lane != nil {
 		way = p.lane
 	}
@@ -113,7 +164,18 @@ func (p *probe) send() (*http.Response, error) {
 		began = time.Unix(0, w)
 	}
 	p.duration = max(time.Since(began), 0)
+	if c := p.conn.Load(); err == nil && p.lane == nil && c != nil {
+		reframe(resp, *c)
+	}
 	return resp, err
+}
+
+// path is the round trip to the origin without its time to answer; 0 = unknown.
+func (p *probe) path() time.Duration {
+	if c := p.conn.Load(); c != nil && p.via == nil && !p.t.proxied(p.req) {
+		return roundTrip(*c)
+	}
+	return 0
 }
 
 func (p *probe) target() Target {
@@ -148,7 +210,7 @@ func (t *Transport) accelerate(client *http.Request, p *probe, resp *http.Respon
 		size = resp.ContentLength
 	}
 	if size >= 0 && size < e.MinSize || resp.StatusCode/100 != 2 {
-		return resp // small: not worth a word
+		return p.pass(resp) // small: not worth a word
 	}
 	switch {
 	case reason != "":
@@ -167,7 +229,7 @@ func (t *Transport) accelerate(client *http.Request, p *probe, resp *http.Respon
 		}
 		reason = "memory is short"
 	}
-	return e.watch(p.req, resp, reason)
+	return e.watch(p.req, p.pass(resp), reason)
 }
 
 // begin starts d and replaces the body of its first response.
@@ -180,9 +242,12 @@ func (t *Transport) begin(client *http.Request, p *probe, d *Download, resp *htt
 	resp.Header.Set(DownloadField, d.id)
 	resp.Body = d.start(client, &orig, r, p)
 	e.mu.Lock()
+	if e.writes.Load() != p.writes { // perhaps of something else: then to ask first costs a question
+		d.written.Store(true)
+	}
 	e.active[d.key] = append(e.active[d.key], d) // from here on others may join
 	e.mu.Unlock()
-	e.remember(&entry{d: d})
+	e.remember(d.listing)
 	return resp
 }
 
@@ -193,6 +258,7 @@ func (t *Transport) newDownload(p *probe, resp *http.Response, v version) *Downl
 		header: resp.Header.Clone(), status: resp.StatusCode, began: time.Now(),
 		kick: make(chan struct{}, 1), over: make(chan struct{}), played: played(p.req, resp, v.total), renewing: make(chan struct{}, 1), store: e.NewStore(), fetches: map[sched.ID]*fetch{},
 	}
+	d.listing = &entry{of: d}
 	if resp.Header.Get("Content-Encoding") != "" {
 		d.target.Vouched = false // nobody can tell whether the digest is of the coded form
 	}

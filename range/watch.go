@@ -1,6 +1,8 @@
 package ranges
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -15,9 +17,10 @@ type watched struct {
 	kind string // of its one source
 	once sync.Once
 
-	mu   sync.Mutex
-	i    Info
-	done time.Time
+	mu      sync.Mutex // guards what follows
+	i       Info
+	done    time.Time
+	listing *entry // nil: not in the list of downloads
 }
 
 // watch lists a large response that is passed on as it is.
@@ -75,7 +78,15 @@ func (w *watchedFile) Sent(n int64) {
 	w.mu.Unlock()
 }
 
-func (w *watched) list() { w.once.Do(func() { w.e.remember(&entry{w: w}) }) }
+func (w *watched) list() {
+	w.once.Do(func() {
+		en := &entry{of: w}
+		w.mu.Lock()
+		w.listing = en
+		w.mu.Unlock()
+		w.e.remember(en)
+	})
+}
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
@@ -85,6 +96,8 @@ func (w *watched) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		w.finishLocked("done")
+	case errors.Is(err, context.Canceled): // who asked has left
+		w.finishLocked("cancelled")
 	case err != nil:
 		w.i.Error = err.Error()
 		w.finishLocked("failed")
@@ -111,7 +124,11 @@ func (w *watched) Close() error {
 		w.finishLocked("done")
 	}
 	w.finishLocked("cancelled")
+	en := w.listing
 	w.mu.Unlock()
+	if en != nil {
+		w.e.settle(en, w.info())
+	}
 	return w.ReadCloser.Close()
 }
 

@@ -65,6 +65,7 @@ func (t *Transport) again(first *probe, req *http.Request, resp *http.Response, 
 	if err == nil {
 		discard(resp)
 	}
+	first.drop()
 	first = t.probe(req)
 	resp, err = first.send()
 	return first, resp, err

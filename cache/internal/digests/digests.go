@@ -174,6 +174,18 @@ func (t *Table) Doubt(id string) {
 	t.doubt[k] = t.now()
 }
 
+// Forget forgets everything.
+func (t *Table) Forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, l := range t.lists {
+		os.Remove(l.path)
+	}
+	t.lists = nil
+	clear(t.single)
+	clear(t.doubt)
+}
+
 // Stats are the numbers of lists and of what they say.
 func (t *Table) Stats() (lists int, statements int64) {
 	t.mu.Lock()

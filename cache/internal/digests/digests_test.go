@@ -183,3 +183,20 @@ func TestGives(t *testing.T) {
 		t.Error("not told apart")
 	}
 }
+
+func TestForget(t *testing.T) {
+	r := newRig(t)
+	r.learn("https://h/d/SUMS", "https://h/d/", 0, 10)
+	r.Say(id(20), digest(20))
+	r.Forget()
+	for range 2 {
+		r.want(1, rules.Digest{})
+		r.want(20, rules.Digest{})
+		if files, _ := os.ReadDir(r.dir); len(files) > 0 {
+			t.Errorf("%d files are left", len(files))
+		}
+		r.again()
+	}
+	r.learn("https://h/d/SUMS", "https://h/d/", 0, 10)
+	r.want(1, digest(1))
+}

@@ -36,7 +36,10 @@ func (a *assembly) whole() bool {
 	return len(a.pieces) == 1 && a.pieces[0] == piece{0, len(a.buf.b)}
 }
 
-type buffer struct{ b []byte }
+type buffer struct {
+	b    []byte
+	late bool // among the arrears
+}
 
 // buffers lends memory for blocks, and recycles it. What get lends is charged to
 // the limit; scratch is for the time of one call.
@@ -44,6 +47,7 @@ type buffers struct {
 	block int
 	limit int64
 	used  atomic.Int64
+	late  arrears
 	pool  sync.Pool
 }
 
@@ -59,12 +63,13 @@ func (p *buffers) get(n int) *buffer {
 		return nil
 	}
 	if n < p.block {
-		return &buffer{make([]byte, n)} // small ones are of any size: not worth keeping
+		return &buffer{b: make([]byte, n)} // small ones are of any size: not worth keeping
 	}
 	return p.scratch()
 }
 
 func (p *buffers) put(b *buffer) {
+	p.late.done(b)
 	p.used.Add(int64(-len(b.b)))
 	if len(b.b) == p.block {
 		p.pool.Put(b)
@@ -76,7 +81,7 @@ func (p *buffers) scratch() *buffer {
 	if b, _ := p.pool.Get().(*buffer); b != nil {
 		return b
 	}
-	return &buffer{make([]byte, p.block)}
+	return &buffer{b: make([]byte, p.block)}
 }
 
 func (p *buffers) done(b *buffer) { p.pool.Put(b) }

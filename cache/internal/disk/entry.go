@@ -30,19 +30,20 @@ type Entry struct {
 
 	queued bool // under v.queue.mu
 
-	mu      sync.Mutex // guards what follows; nothing waits for the disk under it
-	file    File       // nil until the first write
-	meta    []byte     // replaced, never changed
-	metaNew bool       // not yet in the journal
-	table   table
-	coming  map[uint32]*assembly
-	skipped map[uint32]struct{} // blocks of which a part was not taken
-	pending map[uint32]*buffer  // whole, and not yet in the table
-	lost    []uint32            // dropped, and not yet in the journal
-	atWork  bool                // the writer is reading pending blocks
-	fills   int
-	growth  uint64
-	grown   chan struct{} // nil if nobody waits
+	mu       sync.Mutex // guards what follows; nothing waits for the disk under it
+	file     File       // nil until the first write
+	meta     []byte     // replaced, never changed
+	metaNew  bool       // not yet in the journal
+	table    table
+	coming   map[uint32]*assembly // nil without fills, as skipped
+	skipped  map[uint32]struct{}  // blocks of which a part was not taken
+	pending  map[uint32]*buffer   // whole, and not yet in the table; nil if none is, without fills
+	lost     []uint32             // dropped, and not yet in the journal
+	atWork   bool                 // the writer is reading pending blocks
+	fills    int
+	growth   uint64
+	grown    chan struct{} // nil if nobody waits
+	followed time.Time     // when somebody has last asked for that; see Pace
 
 	// the writer's own
 	journal chain
@@ -51,11 +52,8 @@ type Entry struct {
 }
 
 func newEntry(v *volume, it *item) *Entry {
-	return &Entry{
-		v: v, it: it, ready: make(chan struct{}), table: newTable(),
-		header: header{id: it.id, key: it.key, total: it.total, created: it.created, block: v.block},
-		coming: map[uint32]*assembly{}, skipped: map[uint32]struct{}{}, pending: map[uint32]*buffer{},
-	}
+	h := header{id: it.id, key: it.key, total: it.total, created: it.created, block: v.block}
+	return &Entry{v: v, it: it, header: h, ready: make(chan struct{}), table: newTable(h.blocks())}
 }
 
 // ID names the entry.
@@ -161,6 +159,7 @@ func (e *Entry) Complete() bool {
 func (e *Entry) Growth() (n uint64, next <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.followed = e.v.now()
 	if e.grown == nil {
 		e.grown = make(chan struct{})
 		if e.dead.Load() {

@@ -11,6 +11,12 @@ func (e *Entry) Fill() *Fill {
 	e.Acquire()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.fills == 0 {
+		e.coming, e.skipped = map[uint32]*assembly{}, map[uint32]struct{}{}
+		if e.pending == nil {
+			e.pending = map[uint32]*buffer{}
+		}
+	}
 	e.fills++
 	return &Fill{e}
 }
@@ -25,10 +31,18 @@ func (f *Fill) Close() {
 			f.e.submitLocked()
 		}
 		f.e.discardLocked()
-		clear(f.e.skipped)
+		f.e.coming, f.e.skipped = nil, nil // a map never shrinks
+		f.e.tidyLocked()
 	}
 	f.e.mu.Unlock()
 	f.e.Release()
+}
+
+// tidyLocked gives up the map of pending blocks where none can come.
+func (e *Entry) tidyLocked() {
+	if e.fills == 0 && len(e.pending) == 0 {
+		e.pending = nil
+	}
 }
 
 // WriteAt takes bytes of the resource: in any order and size, also again. It
@@ -52,7 +66,7 @@ func (f *Fill) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (e *Entry) writeLocked(i uint32, at int, p []byte, now time.Time) {
-	if e.dead.Load() || e.hasLocked(i) {
+	if e.dead.Load() || e.fills == 0 || e.hasLocked(i) {
 		return
 	}
 	a := e.coming[i]
@@ -70,6 +84,7 @@ func (e *Entry) writeLocked(i uint32, at int, p []byte, now time.Time) {
 	if a.whole() {
 		delete(e.coming, i)
 		e.pending[i] = a.buf
+		e.v.buffers.late.add(a.buf)
 		e.changedLocked()
 		e.soonLocked()
 	}

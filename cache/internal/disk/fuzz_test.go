@@ -63,7 +63,7 @@ func FuzzJournal(f *testing.F) {
 
 func journalOf(t *testing.T, b []byte) (rs []record, end chain) {
 	t.Helper()
-	tab := newTable()
+	tab := newTable(fuzzed.blocks())
 	end, err := readJournal(bytes.NewReader(b), fuzzed, func(r record, payload []byte) {
 		if r.kind == kindMeta && (len(payload) != int(r.length) || len(payload) > MaxMeta) {
 			t.Errorf("payload of %d", len(payload))
@@ -132,7 +132,7 @@ func FuzzAssembly(f *testing.F) {
 	f.Add([]byte{0, 10, 20, 10, 10, 10, 5, 30})
 	f.Add([]byte{0, 255, 255, 1})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		a := &assembly{buf: &buffer{make([]byte, testBlock)}}
+		a := &assembly{buf: &buffer{b: make([]byte, testBlock)}}
 		var come [testBlock]bool
 		for ; len(in) >= 2; in = in[2:] {
 			p := piece{int(in[0]), min(testBlock, int(in[0])+int(in[1]))}

@@ -168,7 +168,7 @@ func (e *Entry) readFrom(f File) error {
 	}
 	behind := max(0, size-h.journal())
 	var meta []byte
-	blocks := newTable()
+	blocks := newTable(h.blocks())
 	e.journal, err = readJournal(io.NewSectionReader(f, h.journal(), behind), h, func(r record, payload []byte) {
 		if r.kind == kindMeta {
 			meta = payload

@@ -31,12 +31,13 @@ const chunkCells = 256
 // table holds the cells of an entry in chunks, so that the block at the end of
 // a huge resource costs no more than the one at its start.
 type table struct {
-	chunks map[uint32]*[chunkCells]cell
+	blocks int64 // of the resource
+	chunks map[uint32][]cell
 	held   int64 // blocks
 	bytes  int64 // allocated for them
 }
 
-func newTable() table { return table{chunks: map[uint32]*[chunkCells]cell{}} }
+func newTable(blocks int64) table { return table{blocks: blocks, chunks: map[uint32][]cell{}} }
 
 func (t *table) get(i uint32) cell {
 	if c := t.chunks[i/chunkCells]; c != nil {
@@ -49,7 +50,7 @@ func (t *table) get(i uint32) cell {
 func (t *table) at(i uint32) *cell {
 	c := t.chunks[i/chunkCells]
 	if c == nil {
-		c = new([chunkCells]cell)
+		c = make([]cell, min(chunkCells, t.blocks-int64(i/chunkCells)*chunkCells))
 		t.chunks[i/chunkCells] = c
 	}
 	return &c[i%chunkCells]

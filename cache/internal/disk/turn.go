@@ -252,6 +252,7 @@ func (t *turn) commit() {
 		delete(e.pending, i)
 		v.buffers.put(t.data[n])
 	}
+	e.tidyLocked()
 	lacking := int64(len(t.blocks) - len(t.records))
 	if lacking > 0 {
 		e.changedLocked() // what was there in memory is not any more

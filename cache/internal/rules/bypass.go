@@ -2,28 +2,11 @@ package rules
 
 import (
 	"net/http"
-	"net/textproto"
 	"net/url"
-	"slices"
 	"strings"
-)
 
-// overrides are request fields that some servers and frameworks obey although
-// they are no part of any cache's key. An attacker who sends one makes the
-// origin answer something else, and a cache would hand that to everybody (cache
-// poisoning), or make it an error for everybody (CPDoS). X-Forwarded-For is not
-// among them: it names the client, every proxy in front of us adds it, and what
-// it changes is not what is stored as public.
-var overrides = []string{
-	// Another method: GET becomes POST or DELETE, or a 405 or 501.
-	"X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
-	// Another host: links, redirects and scripts point to the attacker.
-	"X-Forwarded-Host", "X-Forwarded-Server", "X-Forwarded-Port", "X-Host", "X-Original-Host", "X-Http-Host-Override", "Forwarded",
-	// Another path: the answer of a page that the key does not name.
-	"X-Original-Url", "X-Rewrite-Url", "X-Forwarded-Path", "X-Forwarded-Prefix",
-	// Another scheme: redirects to where the client already is, for ever.
-	"X-Forwarded-Scheme", "X-Forwarded-Proto", "X-Forwarded-Protocol", "X-Forwarded-Ssl", "X-Url-Scheme", "X-Scheme", "Front-End-Https",
-}
+	ranges "dtpx/range"
+)
 
 // mostHeader is the size from which on servers refuse a header section (8 KiB
 // in nginx and Apache). Refusals of longer ones are not always a 431.
@@ -48,28 +31,17 @@ func Bypass(req Request) string {
 	case severs(req.Header):
 		return "Connection names an end-to-end field"
 	}
-	if overridden(req.Header) {
+	if ranges.Overridden(req.Header) {
 		return "override field"
 	}
 	return ""
 }
 
-// overridden also knows the names with underscores, which CGI and its
-// successors cannot tell from those with hyphens.
-func overridden(h http.Header) bool {
-	for f := range h {
-		if strings.Contains(f, "_") {
-			f = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(f, "_", "-"))
-		}
-		if slices.Contains(overrides, f) {
-			return true
-		}
-	}
-	return false
-}
-
 func sameAuthority(u *url.URL, host string) bool {
 	a, err1 := authority(u.Scheme, u.Host)
+	if host == u.Host {
+		return err1 == nil
+	}
 	b, err2 := authority(u.Scheme, host)
 	return err1 == nil && err2 == nil && a == b
 }

@@ -49,12 +49,16 @@ type Decision struct {
 func Decide(req Request, have []*Stored, now time.Time) Decision {
 	d := decide(req, have, now)
 	if d.Verdict == Miss || d.Verdict == Validate {
-		if requestDirectives(req.Header).onlyIfCached {
+		if OnlyIfCached(req.Header) {
 			d.Verdict = GatewayTimeout
 		}
 	}
 	return d
 }
+
+// OnlyIfCached reports that the client wants no answer that the origin has to be
+// asked for, in part or by any condition either: Decide has not looked for that.
+func OnlyIfCached(h http.Header) bool { return requestDirectives(h).onlyIfCached }
 
 func decide(req Request, have []*Stored, now time.Time) Decision {
 	ask := requestDirectives(req.Header)
@@ -96,7 +100,7 @@ func usable(req Request, ask directives, s *Stored, now time.Time) Decision {
 		return validate(FwdStale, "no-cache in the response")
 	case ask.noCache:
 		return validate(FwdRequest, "no-cache")
-	case f.Heuristic && personal(req.Header):
+	case f.Heuristic && ranges.ByPerson(req.Header):
 		return validate(FwdRequest, "credentials, and no explicit lifetime")
 	case ask.maxAge != none && age > seconds(ask.maxAge) && !reload(ask, f, left):
 		return validate(FwdRequest, "max-age")
@@ -143,7 +147,7 @@ func StaleOnError(req Request, s *Stored, status int, now time.Time) bool {
 	switch {
 	case !failure(status) || failure(s.Status) || req.Key.Signed || s.Invalid || Bypass(req) != "" || !s.Selects(req.Header):
 		return false
-	case f.NoCache || f.MustRevalidate && by >= 0 || f.Heuristic && personal(req.Header):
+	case f.NoCache || f.MustRevalidate && by >= 0 || f.Heuristic && ranges.ByPerson(req.Header):
 		return false
 	case ask.noCache || ask.noStore || ask.minFresh != none:
 		return false

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"net/http"
+	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -139,10 +141,14 @@ func (d *directives) noteNumber(m member) {
 }
 
 // noteNoCache: with a list only those fields need validation (RFC 9111
-// §5.2.2.4), and they are not stored.
+// §5.2.2.4), and they are not stored; unless it would be another response without.
 func (d *directives) noteNoCache(m member) {
 	fields := listMembers(m.arg)
-	if m.odd || len(fields) == 0 {
+	vital := func(f string) bool {
+		f = textproto.CanonicalMIMEHeaderKey(f)
+		return needed(f) && f != "Set-Cookie"
+	}
+	if m.odd || len(fields) == 0 || slices.ContainsFunc(fields, vital) {
 		d.noCache = true
 		return
 	}

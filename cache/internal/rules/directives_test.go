@@ -43,6 +43,9 @@ func TestDirectives(t *testing.T) {
 		{[]string{"no-cache; no-store"}, func(d *directives) { d.noCache, d.noStore = true, true }},
 		{[]string{`private="Set-Cookie"`}, func(d *directives) { d.private = true }},
 		{[]string{`no-cache="a, b"`, "no-cache=c"}, func(d *directives) { d.noCacheFields = []string{"a", "b", "c"} }},
+		{[]string{`no-cache="a, vary"`}, func(d *directives) { d.noCache = true }}, // without it this is another response
+		{[]string{`no-cache="Content-Encoding"`}, func(d *directives) { d.noCache = true }},
+		{[]string{`no-cache="set-cookie"`}, func(d *directives) { d.noCacheFields = []string{"set-cookie"} }},
 		{[]string{`no-cache=""`}, func(d *directives) { d.noCache = true }},
 		{[]string{`no-cache="a`}, func(d *directives) { d.noCache, d.broken = true, true }},
 		{[]string{"public"}, func(d *directives) { d.public, d.shared, d.open = true, true, true }},

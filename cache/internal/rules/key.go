@@ -30,7 +30,7 @@ type Key struct {
 // case, no default port, no fragment, and hexadecimal digits of escapes in upper
 // case. That much is the same resource for certain (RFC 3986 §6.2.2); nothing is
 // decoded, and dot segments stay what the origin will be asked for. Of the query
-// go first what a rule drops, then the parameters of one signing scheme.
+// go first what a rule drops, then the parameters of signing schemes.
 func KeyOf(u *url.URL, rules []KeyRule) (Key, error) {
 	at, err := origin(u)
 	if err != nil {
@@ -101,8 +101,7 @@ func authority(scheme, hostport string) (string, error) {
 		}
 	}
 	host = lowerASCII(host)
-	switch strings.ToLower(scheme) + port {
-	case "http", "http80", "https", "https443":
+	if port == "" || port == "80" && strings.EqualFold(scheme, "http") || port == "443" && strings.EqualFold(scheme, "https") {
 		return host, nil
 	}
 	return host + ":" + port, nil
@@ -113,10 +112,20 @@ func isHost(s string) bool {
 		inner, ok = strings.CutSuffix(inner, "]")
 		return ok && inner != "" && !strings.ContainsFunc(inner, func(r rune) bool { return !isAddressRune(r) })
 	}
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r == 0x7f || strings.ContainsRune(`/?#@\<>"^{}|%[]:`+"`", r)
-	})
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f || notInHost[s[i]] {
+			return false
+		}
+	}
+	return s != ""
 }
+
+var notInHost = func() (no [256]bool) {
+	for _, c := range []byte(`/?#@\<>"^{}|%[]:` + "`") {
+		no[c] = true
+	}
+	return no
+}()
 
 // isAddressRune includes those of a zone.
 func isAddressRune(r rune) bool {
@@ -124,6 +133,13 @@ func isAddressRune(r rune) bool {
 }
 
 func lowerASCII(s string) string {
+	upper := false
+	for i := range len(s) {
+		upper = upper || 'A' <= s[i] && s[i] <= 'Z'
+	}
+	if !upper {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
 			return r + 'a' - 'A'

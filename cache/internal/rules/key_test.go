@@ -64,6 +64,9 @@ func TestSigned(t *testing.T) {
 		{"AWSAccessKeyId=a&Expires=1&Signature=s", ""},
 		{cloudFront + "&v=2", "v=2"},
 		{"Expires=1&Signature=s&Key-Pair-Id=k", ""},
+		{"response-content-type=a&Expires=1&" + cloudFront, "response-content-type=a"},
+		{sigV4 + "&X-Xet-Cas-Uid=public&x-id=GetObject&Expires=1&" + cloudFront, "X-Xet-Cas-Uid=public&x-id=GetObject"},
+		{azure + "&jwt=e.y.J&response-content-type=a", "response-content-type=a"},
 		{azure + "&rscd=attachment&snapshot=1", "rscd=attachment&snapshot=1"},
 	} {
 		k, err := KeyOf(parse(t, plain+"?"+c.query), nil)
@@ -82,7 +85,7 @@ func TestSigned(t *testing.T) {
 		strings.Replace(sigV4, "X-Amz-Date", "X%2DAmz-Date", 1),
 		sigV4 + "&X-Amz-Signature=cd", // which one counts?
 		"AWSAccessKeyId=a&Signature=s", "Expires=1&Signature=s", "GoogleAccessId=a&Expires=1",
-		"Signature=s&Key-Pair-Id=k", "Expires=1&Policy=p&Signature=s&Key-Pair-Id=k",
+		"Signature=s&Key-Pair-Id=k", "jwt=e.y.J",
 		"sig=a&sv=1", "sig=a&se=1", "sv=1&se=1", "token=secret", "X-Amz-Signature=ab",
 	} {
 		k, err := KeyOf(parse(t, plain+"?"+q), nil)

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"testing"
+
+	ranges "dtpx/range"
 )
 
 var (
@@ -73,7 +75,7 @@ func TestRefusalsAreNeverStored(t *testing.T) {
 func TestCredentialsStayPrivate(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(11, 12))
 	for range 3000 {
-		f := append([]string{"Cookie", "Authorization"}, tokenFields...)[rnd.IntN(2+len(tokenFields))]
+		f := append([]string{"Cookie", "Authorization"}, ranges.TokenFields...)[rnd.IntN(2+len(ranges.TokenFields))]
 		req := get(t, plain, f+": secret")
 		resp := randomResponse(rnd, "")
 		resp.Header.Set("Set-Cookie", "a=b")

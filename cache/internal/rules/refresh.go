@@ -1,6 +1,9 @@
 package rules
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // Effect says what becomes of a stored response that was refreshed.
 type Effect int
@@ -18,7 +21,8 @@ func Refresh(s *Stored, req Request, resp Response) (updated Stored, e Effect) {
 	updated = *s
 	updated.fresh = nil
 	updated.Header = update(s.Header, resp)
-	if s.Selects(req.Header) {
+	selects := s.Selects(req.Header)
+	if selects {
 		updated.Select = Selecting(updated.Header, req.Header)
 	}
 	updated.Requested, updated.Received = resp.Requested, resp.Received
@@ -31,8 +35,17 @@ func Refresh(s *Stored, req Request, resp Response) (updated Stored, e Effect) {
 		return updated, AnswerOnly
 	case star || byDirectives(req, fresh, d) != "":
 		return updated, Drop
+	case !selects && variesMore(updated.Header, s.Header):
+		return updated, AnswerOnly // what the request it was stored for had there is not known
 	}
 	return updated, Replace
+}
+
+// variesMore reports a Vary that names a field which old's does not.
+func variesMore(h, old http.Header) bool {
+	fields, _ := varyFields(h)
+	known, _ := varyFields(old)
+	return slices.ContainsFunc(fields, func(f string) bool { return !slices.Contains(known, f) })
 }
 
 // HeadEffect is what the answer to a HEAD does to a stored response.

@@ -39,12 +39,28 @@ func Respond(s *Stored, a Answer, now time.Time, validated bool) (status int, h 
 // wholeHeader removes again what Keep has removed: what is on disk may be older
 // than these rules.
 func wholeHeader(s *Stored) http.Header {
-	h := s.Header.Clone()
+	h := roomy(s.Header)
 	strip(h, s.Header)
 	if s.Total >= 0 && s.Status != http.StatusNoContent {
 		h.Set("Content-Length", strconv.FormatInt(s.Total, 10))
 	} else {
 		h.Del("Content-Length")
+	}
+	return h
+}
+
+// roomy is a copy with room for what is added on the way to the client: a map that
+// grows costs more than all of its entries.
+func roomy(from http.Header) http.Header {
+	n := 0
+	for _, v := range from {
+		n += len(v)
+	}
+	h, values := make(http.Header, len(from)+8), make([]string, 0, n)
+	for f, v := range from {
+		at := len(values)
+		values = append(values, v...)
+		h[f] = values[at:len(values):len(values)]
 	}
 	return h
 }

@@ -25,7 +25,7 @@
 //   - Set-Cookie and Set-Cookie2 are never stored, and a response with one only
 //     where it is "public" (headers-store-Set-Cookie*, other-set-cookie): a
 //     session must not reach another user through a server's mistake.
-//   - 400, 499 and other 4xx about one request are never stored (status-400-fresh,
+//   - 400, 403, 499 and other 4xx about one request are never stored (status-400-fresh,
 //     status-499-fresh), and 5xx but 501 only with an explicit lifetime
 //     (heuristic-599-cached): cache-poisoned denial of service.
 //   - A 206 needs a strong validator and a Content-Range that agrees with its
@@ -47,7 +47,7 @@
 // this is no CDN. Interim responses (interim-*) never come here.
 //
 // Not guaranteed: that a resource which varies by a field that its Vary does not
-// name is told apart, but for Accept-Encoding; that a field not listed in
+// name is told apart, but for Accept-Encoding and Origin; that a field not listed in
 // bypass.go does not change what an origin sends.
 package rules
 

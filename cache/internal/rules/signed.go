@@ -6,7 +6,7 @@ import (
 )
 
 // signing is a scheme that puts a signature into the query. It is recognised if
-// all of must and one of either, if there are any, are there with a value, and
+// all of must and any of either, if there are any, are there with a value, and
 // none of its parameters twice. Names are compared as they are written: a server
 // that reads another spelling does so at its own risk, not at ours.
 type signing struct{ must, either, may []string }
@@ -26,26 +26,30 @@ var signings = []signing{
 		must: []string{"AWSAccessKeyId", "Expires", "Signature"},
 		may:  []string{"x-amz-security-token"},
 	},
-	{ // CloudFront
+	{ // CloudFront; Hugging Face's links have both, some beside a signature of S3
 		must:   []string{"Signature", "Key-Pair-Id"},
 		either: []string{"Expires", "Policy"},
 	},
 	{ // Azure shared access signature. rscc, rscd, rsce, rscl and rsct change the
-		// response and stay.
+		// response and stay. GitHub's releases have a jwt of their own beside it.
 		must: []string{"sig", "sv", "se"},
 		may: []string{"sr", "ss", "srt", "sp", "st", "sip", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv",
-			"saoid", "suoid", "scid", "sdd", "ses", "si", "tn"},
+			"saoid", "suoid", "scid", "sdd", "ses", "si", "tn", "jwt"},
 	},
 }
 
-// unsign removes the parameters of the first scheme that is recognised.
+// unsign removes the parameters of all schemes that are recognised: a server behind a
+// CDN may have a signature for each.
 func unsign(query string) (rest string, signed bool) {
+	if query == "" {
+		return "", false
+	}
 	for _, s := range signings {
 		if s.recognises(query) {
-			return without(query, s.owns), true
+			query, signed = without(query, s.owns), true
 		}
 	}
-	return query, false
+	return query, signed
 }
 
 func (s signing) owns(name string) bool {
@@ -69,13 +73,7 @@ func (s signing) recognises(query string) bool {
 			return false
 		}
 	}
-	some := 0
-	for _, name := range s.either {
-		if seen[name] {
-			some++
-		}
-	}
-	return len(s.either) == 0 || some == 1
+	return len(s.either) == 0 || slices.ContainsFunc(s.either, func(name string) bool { return seen[name] })
 }
 
 // without leaves out the parameters that drop names, and nothing else: what

@@ -15,7 +15,8 @@ const (
 // about the resource. The others are about one request, often about a field
 // that is no part of the key: a cached 400, 413 or 431 is how one client takes
 // a resource from all others (CPDoS), and 428, 429, 431 and 511 forbid it
-// themselves (RFC 6585). Codes nobody knows count as x00 of their class
+// themselves (RFC 6585). 403 and 451 are about who asks: firewalls and servers
+// say them to a Referer, a User-Agent or the address in X-Forwarded-For. Codes nobody knows count as x00 of their class
 // (RFC 9110 §15).
 func keeping(status int) keep {
 	switch status {
@@ -24,8 +25,6 @@ func keeping(status int) keep {
 		http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone, http.StatusRequestURITooLong,
 		http.StatusNotImplemented:
 		return byHeuristic
-	case http.StatusForbidden, http.StatusUnavailableForLegalReasons:
-		return byLifetime
 	case http.StatusNotModified, http.StatusUseProxy, http.StatusNetworkAuthenticationRequired:
 		return never
 	}

@@ -8,20 +8,6 @@ import (
 	ranges "dtpx/range"
 )
 
-// tokenFields are request fields by which services know their users, beside
-// Authorization and Cookie. RFC 9111 does not know them, so that a response to
-// such a request must say more than "max-age" to be shared.
-var tokenFields = []string{
-	"X-Api-Key", "Api-Key", "X-Auth-Token", "X-Access-Token", "X-Authorization", "X-Amz-Security-Token", "X-Jfrog-Art-Api",
-	"Private-Token", "Job-Token", "Deploy-Token", "X-Goog-Api-Key", "X-Goog-Iap-Jwt-Assertion", "X-Csrf-Token", "Dpop",
-}
-
-// ByPerson reports whether a request says who asks: by Authorization, Cookie or a
-// token. Nobody else is asked or told about such a one.
-func ByPerson(h http.Header) bool {
-	return has(h, "Authorization") || has(h, "Cookie") || slices.ContainsFunc(tokenFields, func(f string) bool { return has(h, f) })
-}
-
 // Storable decides whether a shared cache may keep resp, the answer to req
 // (RFC 9111 §3). why is the reason when it may not.
 func Storable(req Request, resp Response) (ok bool, why string) {
@@ -91,6 +77,11 @@ func byFraming(_ Request, resp Response, _ directives) string {
 	case resp.Trailers || len(resp.Header["Trailer"]) > 0:
 		return "trailers"
 	}
+	for f := range resp.Header {
+		if tokenLen(f) != len(f) { // "Content-Length " is another length to some (RFC 9112 §5.1)
+			return "a malformed field name"
+		}
+	}
 	for f := range connectionOptions(resp.Header) {
 		if needed(f) {
 			return "Connection names an end-to-end field"
@@ -142,7 +133,7 @@ func byCredentials(req Request, resp Response, d directives) string {
 		return "Authorization"
 	}
 	vary, _ := varyFields(resp.Header)
-	for _, f := range append([]string{"Cookie", "Authorization"}, tokenFields...) {
+	for _, f := range append([]string{"Cookie", "Authorization"}, ranges.TokenFields...) {
 		if !has(req.Header, f) {
 			continue
 		}
@@ -157,14 +148,6 @@ func byCredentials(req Request, resp Response, d directives) string {
 		return "Set-Cookie"
 	}
 	return ""
-}
-
-// personal reports that a request says whose it is.
-func personal(h http.Header) bool {
-	if has(h, "Authorization") || has(h, "Cookie") {
-		return true
-	}
-	return slices.ContainsFunc(tokenFields, func(f string) bool { return has(h, f) })
 }
 
 // byIdentity: parts, and what a signed URL brought, are told apart by a strong

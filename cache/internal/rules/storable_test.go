@@ -24,7 +24,8 @@ func TestStorable(t *testing.T) {
 		{"https://r.example/v2/a/b/blobs/sha256:" + strings.Repeat("0a", 32), "", 200, "", ""},
 		{"", "", 201, "Cache-Control: public|Last-Modified: @-100", ""},
 		{"", "", 201, `ETag: "a"`, "status without an explicit lifetime"},
-		{"", "", 451, fresh, ""},
+		{"", "", 403, fresh, "status"},
+		{"", "", 451, fresh, "status"},
 
 		// RFC 9111 §3, §5.2.2
 		{"", "Cache-Control: no-store", 200, fresh, "no-store in the request"},
@@ -119,12 +120,34 @@ func TestFraming(t *testing.T) {
 	}
 }
 
+func TestMalformedFieldNames(t *testing.T) {
+	for _, f := range []string{"Content-Length ", "Transfer-Encoding\t", "X\x00", "Caché"} {
+		resp := answer(200, "Cache-Control: max-age=60")
+		resp.Header[f] = []string{"5"}
+		if ok, _ := Storable(get(t, plain, ""), resp); ok {
+			t.Errorf("%q is stored", f)
+		}
+	}
+}
+
+// A list of fields that are to be validated cannot take away what a response is
+// understood by: then all of it is to be validated.
+func TestNoCacheOfWhatIsNeeded(t *testing.T) {
+	for _, f := range []string{"Vary", "cache-control", "Content-Encoding", "Content-Type", "ETag", "Date", "Age", "Expires"} {
+		resp := answer(200, "Cache-Control: max-age=60, no-cache=\""+f+"\"|Vary: X|Content-Encoding: br|Content-Type: text/html|ETag: \"a\"|Date: @0|Age: 5|Expires: @9")
+		s := Keep(get(t, plain, "X: 1"), resp)
+		if len(s.Header[http.CanonicalHeaderKey(f)]) == 0 || !s.Freshness().NoCache {
+			t.Errorf("%s: %v, to be validated %v", f, s.Header, s.Freshness().NoCache)
+		}
+	}
+}
+
 // What no lifetime and no "public" can make storable.
 func TestNeverStored(t *testing.T) {
 	for code := range 1000 {
 		bad := code < 200 || code > 599 || code == 304 || code == 305 || code == 511
 		if code >= 400 && code < 500 {
-			bad = !map[int]bool{403: true, 404: true, 405: true, 410: true, 414: true, 451: true}[code]
+			bad = !map[int]bool{404: true, 405: true, 410: true, 414: true}[code]
 		}
 		if code == 206 {
 			continue // depends on Content-Range
@@ -163,7 +186,8 @@ func TestBypass(t *testing.T) {
 		}
 	}
 	for _, f := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Forwarded-Host", "x-forwarded-host", "X_Forwarded_Host",
-		"X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Scheme", "X-Forwarded-Proto", "X-Forwarded-Port", "Forwarded", "X-Host"} {
+		"X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Scheme", "X-Forwarded-Proto", "X-Forwarded-Port", "Forwarded", "X-Host",
+		"X-Forwarded-Uri", "X_Forwarded_Method", "X-Original-Uri", "X-Middleware-Prefetch", "Proxy"} {
 		r := get(t, plain, f+": x")
 		if Bypass(r) == "" {
 			t.Errorf("%s meets the cache", f)

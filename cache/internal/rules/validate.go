@@ -147,10 +147,10 @@ func Freshen(req Request, have []*Stored, at int, resp Response) (update []int, 
 	t, tagged := etagOf(resp.Header)
 	switch {
 	case req.Key.Signed:
-		update = pick(have, at, func(s *Stored) bool { return Confirms(resp, s) && s.readable(req.Header) })
+		update = pick(have, at, func(s *Stored) bool { return Confirms(resp, s) && s.Readable(req.Header) })
 	case tagged && t.valid && !t.weak:
 		// Servers give one tag to several codings, although it is strong.
-		update = pick(have, at, func(s *Stored) bool { return strongETag(s.Header) == t.text && s.readable(req.Header) })
+		update = pick(have, at, func(s *Stored) bool { return strongETag(s.Header) == t.text && s.Readable(req.Header) })
 	default:
 		update = n.weakly(req, have, resp.Header)
 	}
@@ -198,4 +198,19 @@ func pick(have []*Stored, first int, is func(*Stored) bool) (at []int) {
 		}
 	}
 	return at
+}
+
+// Supersedes reports that resp, the origin's answer to a GET that selects s, shows
+// that s is no longer what the origin has: another version, another place, or
+// nothing there. What is about the request or the server only does not count.
+func Supersedes(resp Response, s *Stored) bool {
+	switch {
+	case resp.Status == http.StatusPartialContent:
+		got, ok := VersionOf(resp)
+		have, also := s.Version()
+		return !ok || !also || got != have
+	case resp.Status == http.StatusNotFound, resp.Status == http.StatusGone:
+		return true
+	}
+	return resp.Status >= 200 && resp.Status < 400 && resp.Status != http.StatusNotModified
 }

@@ -220,6 +220,17 @@ func TestRefreshVary(t *testing.T) {
 	}
 }
 
+// Where the one that was confirmed is not the one that it was stored for, nobody knows what
+// that request had in a field that is new in Vary.
+func TestRefreshVaryOfAnother(t *testing.T) {
+	s := stored(t, 200, `ETag: "a"|Vary: Foo|Cache-Control: max-age=9`, "Foo: 1|Bar: 1")
+	for vary, want := range map[string]Effect{"Foo, Bar": AnswerOnly, "bar": AnswerOnly, "Foo": Replace, "foo, FOO": Replace, "": Replace} {
+		if _, e := Refresh(s, get(t, plain, "Foo: 9"), answer(304, "Vary: "+vary)); e != want {
+			t.Errorf("%q: %v", vary, e)
+		}
+	}
+}
+
 // RFC 9111 §4.3.5.
 func TestFreshenByHead(t *testing.T) {
 	for _, c := range []struct {

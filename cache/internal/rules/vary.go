@@ -23,11 +23,15 @@ func varyFields(h http.Header) (fields []string, star bool) {
 }
 
 // Selecting are the fields of a request that selected its response: those in
-// Vary, to be stored with it, and Accept-Encoding, which servers forget to name.
+// Vary, to be stored with it, and what servers forget to name: Accept-Encoding, and
+// Origin where the response does not say whose pages may read it.
 func Selecting(resp, req http.Header) http.Header {
 	h := http.Header{}
 	fields, _ := varyFields(resp)
-	for _, f := range append(fields, "Accept-Encoding") {
+	if fields = append(fields, "Accept-Encoding"); !has(resp, allowOrigin) {
+		fields = append(fields, "Origin")
+	}
+	for _, f := range fields {
 		if lines := req[f]; len(lines) > 0 {
 			h[f] = slices.Clone(lines)
 		}
@@ -62,7 +66,24 @@ func (s *Stored) Selects(req http.Header) bool {
 			return false
 		}
 	}
-	return s.readable(req)
+	return s.allows(req) && s.Readable(req)
+}
+
+const allowOrigin = "Access-Control-Allow-Origin"
+
+// allows reports that a page of another site may read s if the server would let it
+// read what it sent for this request (Fetch, CORS protocol and HTTP caches): many
+// answer to Origin and forget to say that they vary by it. Who sends no Origin is not
+// concerned.
+func (s *Stored) allows(req http.Header) bool {
+	asks, allowed := req["Origin"], s.Header[allowOrigin]
+	switch {
+	case len(asks) == 0 || len(allowed) == 1 && allowed[0] == "*":
+		return true
+	case len(allowed) == 0:
+		return slices.Equal(s.Select["Origin"], asks)
+	}
+	return slices.Equal(allowed, asks)
 }
 
 // sameField compares two requests by one selecting field. A field that is absent
@@ -71,9 +92,9 @@ func sameField(f string, a, b []string) bool {
 	return slices.Equal(a, b) || len(a) > 0 && len(b) > 0 && normalise(f, a) == normalise(f, b)
 }
 
-// readable reports whether the client can read s's content coding. Where Vary
+// Readable reports whether the client can read s's content coding. Where Vary
 // names Accept-Encoding it says so itself.
-func (s *Stored) readable(req http.Header) bool {
+func (s *Stored) Readable(req http.Header) bool {
 	codings := s.Header["Content-Encoding"]
 	if len(codings) == 0 {
 		return true

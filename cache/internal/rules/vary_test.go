@@ -66,6 +66,33 @@ func TestForgottenEncoding(t *testing.T) {
 	}
 }
 
+// What a server has sent to one site's page, or to no page, is not what another one's
+// may read.
+func TestForgottenOrigin(t *testing.T) {
+	for _, c := range []struct {
+		resp, first, second string
+		want                bool
+	}{
+		{"", "", "", true},
+		{"", "", "Origin: https://a", false},
+		{"", "Origin: https://a", "", true},
+		{"", "Origin: https://a", "Origin: https://a", true}, // it is not allowed, as it was
+		{"", "Origin: https://a", "Origin: https://b", false},
+		{"Access-Control-Allow-Origin: *", "", "Origin: https://a", true},
+		{"Access-Control-Allow-Origin: https://a", "Origin: https://a", "Origin: https://a", true},
+		{"Access-Control-Allow-Origin: https://a", "", "Origin: https://a", true},
+		{"Access-Control-Allow-Origin: https://a", "Origin: https://a", "Origin: https://b", false},
+		{"Access-Control-Allow-Origin: https://a", "Origin: https://b", "Origin: https://b", false},
+		{"Access-Control-Allow-Origin: https://a", "Origin: https://a", "", true},
+		{"Access-Control-Allow-Origin: *|Access-Control-Allow-Origin: x", "", "Origin: https://a", false},
+	} {
+		s := stored(t, 200, "Cache-Control: max-age=60|"+c.resp, c.first)
+		if got := s.Selects(fields(c.second)); got != c.want {
+			t.Errorf("%s, %q and %q: %v", c.resp, c.first, c.second, got)
+		}
+	}
+}
+
 func TestChoose(t *testing.T) {
 	at := func(date, vary, first string) *Stored {
 		return stored(t, 200, "Cache-Control: max-age=60|Date: @"+date+"|"+vary, first)

@@ -28,6 +28,9 @@ func (p *Plan) Ended(id ID, why Cause, retryAfter time.Duration, closed bool, no
 	}
 	switch why {
 	case Reset:
+		if q.head {
+			p.beside, p.broke = 0, true
+		}
 		p.failed(s, retryAfter, now)
 	case Overload:
 		p.overloaded(s, closed, retryAfter, now)
@@ -68,6 +71,9 @@ func (p *Plan) drop(q *request, now Time) {
 		p.giveBack(span.Range{Start: q.hedge.end, End: q.end})
 	case q.hedges != nil:
 		q.hedges.hedge = nil
+		if q.pos == q.wire.Start { // it has cost nothing
+			p.hedged -= p.p.MinSlice
+		}
 	default:
 		p.giveBack(span.Range{Start: q.pos, End: q.end})
 	}

@@ -21,7 +21,7 @@ func (p *Plan) SetLanes(id SourceID, n int, now Time) {
 	switch limit := s.limit(); {
 	case limit < s.lanes:
 		s.wish = max(s.wish, s.lanes)
-		s.lanes, s.surplus = limit, true
+		s.lanes, s.surplus, p.surplus = limit, true, true
 		if s.trial.on && !s.trial.undone { // what it measures is no longer of its own making
 			s.trial.settled = true
 		}
@@ -41,6 +41,10 @@ func (p *Plan) SetLanes(id SourceID, n int, now Time) {
 // a line that many share, and those whom it is shared with would wait for as
 // long as the slices last.
 func (p *Plan) shed(acts []Action, now Time) []Action {
+	if !p.surplus {
+		return acts
+	}
+	p.surplus = false
 	for _, s := range p.sources {
 		if !s.surplus {
 			continue

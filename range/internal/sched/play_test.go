@@ -27,9 +27,10 @@ type play struct {
 	reader  ReaderID
 	stopped bool
 	opens   []open
-	event   bool   // something happened that Step should look at
-	adjust  func() // changes rates, each 10 ms
-	wake    Time   // when it wants to be called anyway
+	event   bool                  // something happened that Step should look at
+	adjust  func()                // changes rates, each 10 ms
+	wake    Time                  // when it wants to be called anyway
+	hold    func(q *request) bool // reports that q brings no more
 }
 
 type open struct {
@@ -106,7 +107,7 @@ func (g *play) note(a Action) {
 
 func (g *play) move(q *request) {
 	i := q.src.id - 1
-	if g.rates[i] == 0 || g.p.request(q.id) == nil {
+	if g.rates[i] == 0 || g.p.request(q.id) == nil || q.ahead != nil {
 		return
 	}
 	if !q.head {
@@ -129,6 +130,12 @@ func (g *play) move(q *request) {
 			return
 		}
 		k := min(n, want)
+		if g.hold != nil {
+			if g.hold(q) {
+				return
+			}
+			k = min(k, cell/4)
+		}
 		_, soon := g.p.Got(q.id, k, g.now)
 		g.event = g.event || soon
 		n -= k
@@ -164,6 +171,9 @@ func (g *play) verify() {
 		}
 		if q.end > q.wire.End || q.pos < q.wire.Start {
 			g.t.Fatalf("%v: #%d owns more than it asked for\n%v", g.now, q.id, p)
+		}
+		if q.wire.Empty() {
+			g.t.Fatalf("%v: #%d asks for nothing\n%v", g.now, q.id, p)
 		}
 	}
 	for _, f := range p.free.Ranges() {

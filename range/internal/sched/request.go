@@ -23,8 +23,12 @@ func (p *Plan) Answered(src SourceID, d time.Duration) {
 	}
 }
 
+// Path notes the round trip to a source without its time to answer; 0 says nothing.
+func (p *Plan) Path(src SourceID, d time.Duration) { p.source(src).path = d }
+
 // Opened notes that req's response has come and keeps the rules of one version.
 func (p *Plan) Opened(id ID, now Time) {
+	p.overslept(now)
 	q := p.request(id)
 	if q == nil {
 		return
@@ -94,6 +98,7 @@ func (s *source) verified() (n int) {
 // of them that nobody had brought before, which the caller must store; the
 // rest is waste. step asks the caller to call Step soon.
 func (p *Plan) Got(id ID, n int64, now Time) (fresh []span.Range, step bool) {
+	p.overslept(now)
 	q := p.request(id)
 	if q == nil {
 		return nil, false
@@ -107,6 +112,7 @@ func (p *Plan) Got(id ID, n int64, now Time) (fresh []span.Range, step bool) {
 	}
 	was := q.rest()
 	q.pos += n
+	p.noteBeside(q, now)
 	p.count(q, n, news, now)
 	p.settleHedge(q)
 	tail := int64(p.rateOf(q, now) * p.tailOf(q.src, now).Seconds())
@@ -147,9 +153,12 @@ func (p *Plan) Waste(src SourceID, n int64) { p.source(src).wasted += n }
 
 func (p *Plan) count(q *request, n, news int64, now Time) {
 	busy := now - q.mark
-	q.mark, q.heard = now, now
-	q.meter.add(n, busy)
-	q.src.meter.add(n, busy)
+	q.mark, q.heard, p.heard = now, now, now
+	q.unread = max(0, q.unread-float64(n))
+	if now >= p.awake {
+		q.meter.add(n, busy)
+		q.src.meter.add(n, busy)
+	}
 	q.src.best = max(q.src.best, q.meter.last)
 	if q.meter.bins > 1 {
 		q.src.sustained = max(q.src.sustained, q.meter.last)

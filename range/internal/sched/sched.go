@@ -47,6 +47,7 @@ type Params struct {
 	HeadLate    time.Duration // a head segment that needs longer than this is split
 	HedgeBudget int64         // bytes that hedges may cost in all
 	Strikes     int           // failures of a source without a byte between before it is out
+	Starve      time.Duration // a reader without a byte of anybody for so long: each failure counts as the last
 	Alone       float64       // bytes/s beyond which a single source is never helped
 	MinGain     time.Duration // helpers do not start if slice 0 alone needs less than this
 	HelperDelay time.Duration // helpers start this long after slice 0's head
@@ -62,7 +63,7 @@ func Default(size, window int64) Params {
 		SliceTime: time.Second, MinTime: 250 * time.Millisecond,
 		Soft: 400 * time.Millisecond, Hard: 2500 * time.Millisecond,
 		Tail: 150 * time.Millisecond, HeadLate: 1200 * time.Millisecond,
-		HedgeBudget: max(size/100, 256<<10), Strikes: 7,
+		HedgeBudget: max(size/100, 256<<10), Strikes: 7, Starve: 2 * time.Minute,
 		Alone: 250e6, MinGain: time.Second, HelperDelay: 30 * time.Millisecond,
 	}
 }
@@ -135,15 +136,22 @@ type Plan struct {
 	nextRd    ReaderID
 	engaged   bool
 	first     *request // slice 0 until the plan is engaged
+	surplus   bool     // some source has been bound; see shed
 	total     window   // all fresh bytes of the last seconds
 	hedged    int64
 	uplink    uplink
 	alone     alone
-	overdrawn bool // see Overdrawn
-	oneByOne  bool // see NoFollowing
-	known     bool // the host is known to serve ranges and to be worth it
-	proven    bool // it has served one to this download
+	overdrawn bool  // see Overdrawn
+	oneByOne  bool  // see NoFollowing
+	known     bool  // the host is known to serve ranges and to be worth it
+	proven    bool  // it has served one to this download
+	renewals  int   // since one brought more than its beginning; see renew
+	beside    int64 // see lasted
+	broke     bool  // a request has failed
 	headAt    Time
+	heard     Time // when the newest byte came
+	wake      Time // when Step wanted to be called; 0 = only when something happens
+	awake     Time // from when on rates are measured again; see overslept
 }
 
 type reader struct {

@@ -323,3 +323,51 @@ func TestHopelessWithACacheThatLacksTheBytes(t *testing.T) {
 		t.Error("all is stored")
 	}
 }
+
+// Who was not called for a while does not take that for the silence of the others:
+// what they have brought meanwhile is about to be read. Silence after that counts.
+func TestOwnSleepIsNoSilence(t *testing.T) {
+	for _, sleep := range []time.Duration{500 * ms, 3 * time.Second, time.Hour} {
+		g := newPlay(t, 8000, 8000, nil, 50, 50, 50).run(4 * time.Second)
+		before := len(g.opens)
+		g.now += sleep
+		g.event = true
+		g.step()
+		if acts := g.opens[before:]; len(acts) > 0 {
+			t.Errorf("after %v: %+v", sleep, acts)
+		}
+		g.rates[1], g.rates[2] = 0, 0
+		g.until("others help", 2*time.Second, func() bool { return g.p.source(1).requests > 0 && len(g.opens) > before })
+	}
+}
+
+// A server that thinks for half a second looks far away. That it falls silent in
+// mid-body is noticed all the same, soon where the path is known to be short.
+func TestSlowToAnswerIsNotFar(t *testing.T) {
+	for path, bound := range map[time.Duration]time.Duration{0: 1100 * ms, 2 * ms: 500 * ms} {
+		g := newPlay(t, 800, 800, nil, 40, 40)
+		own := g.p.sources[0]
+		own.rtt, own.info.Follows = 500*ms, true
+		g.p.Path(own.id, path)
+		g.run(time.Second)
+		own.rtt, g.rates[0] = 500*ms, 0
+		longest, waits := time.Duration(0), time.Duration(0)
+		g.adjust = func() {
+			if waits += 10 * ms; !g.p.reader(g.reader).waiting {
+				waits = 0
+			}
+			longest = max(longest, waits)
+		}
+		g.until("the first hedge has won", 10*time.Second, func() bool { return g.p.Have(0).Start == 0 && g.p.reader(g.reader).pos > 60*cell })
+		if longest > bound {
+			t.Errorf("path of %v: the reader waited for %v", path, longest)
+		}
+		if path > 0 {
+			continue
+		}
+		g.until("all is there", time.Minute, g.p.Complete)
+		if longest > 1800*ms {
+			t.Errorf("for requests without an answer: the reader waited for %v", longest)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"slices"
 	"time"
 
 	"dtpx/range/internal/span"
@@ -10,15 +11,16 @@ import (
 type source struct {
 	info      SourceInfo
 	id        SourceID
-	reqs      []*request // open ones
-	lanes     int        // requests it should have in flight
-	most      int        // bound of them from outside, 0 = none; see SetLanes
-	wish      int        // lanes that it had before it was bound
-	cramped   bool       // it has been bound
-	surplus   bool       // it has just been bound to less than it has in flight
-	ceiling   int        // connections its host bears, once that is known
-	rtt       time.Duration
-	meter     meter // of one lane
+	reqs      []*request    // open ones
+	lanes     int           // requests it should have in flight
+	most      int           // bound of them from outside, 0 = none; see SetLanes
+	wish      int           // lanes that it had before it was bound
+	cramped   bool          // it has been bound
+	surplus   bool          // it has just been bound to less than it has in flight
+	ceiling   int           // connections its host bears, once that is known
+	rtt       time.Duration // until an answer begins
+	path      time.Duration // the same without its server's part; 0 = unknown
+	meter     meter         // of one lane
 	recent    window
 	speed     int     // KiB/s, when it was last put in order
 	touched   bool    // it is among the news
@@ -69,6 +71,8 @@ type request struct {
 	carried  int64 // bytes it read through although they were stored
 	meter    meter
 	mark     Time     // up to when its busy time is counted
+	ranOn    int64    // bytes of what others own that it was let read until they spoke
+	unread   float64  // bytes that have come while nobody listened; see overslept
 	ahead    *request // whose answer comes first on the same connection
 	behind   *request // that follows on the same connection
 	followed bool     // there was one ahead: its round trip is not known
@@ -99,17 +103,24 @@ func (s *source) holds(off int64) bool {
 	return s.info.Only == nil || s.info.Only.Has(span.Range{Start: off, End: off + 1})
 }
 
-// softAfter is the silence after which others may help q.
+// softAfter is the silence after which others may help q. What is known as the round
+// trip may be a server that thinks for long, which says nothing about a silence later.
 func (p *Plan) softAfter(q *request) time.Duration {
-	d := max(p.p.Soft, 3*q.src.rtt)
-	if p.following(q.src) { // a loss in slow start: what comes behind it is here, but not to be had
-		d = max(p.p.Soft, 5*q.src.rtt)
-	}
+	rtt, most := q.src.rtt, max(softMost, 2*q.src.rtt)
 	if !q.head {
-		d = max(d, 4*q.src.rtt+p.p.Soft/2)
+		return max(p.p.Soft, min(4*rtt+p.p.Soft/2, most*3/2))
 	}
-	return d
+	if q.src.path > 0 {
+		rtt = min(rtt, q.src.path)
+	}
+	n := time.Duration(3)
+	if p.following(q.src) { // a loss in slow start: what comes behind it is here, but not to be had
+		n = 5
+	}
+	return max(p.p.Soft, min(n*rtt, most))
 }
+
+const softMost = time.Second
 
 // laneRate is the source's rate for one lane in bytes/s, or a guess.
 func (p *Plan) laneRate(s *source) float64 {
@@ -296,10 +307,11 @@ func (p *Plan) bench(s *source, retryAfter time.Duration, now Time) {
 	s.strikes++
 	s.good = 0
 	limit := 30 * time.Second
-	if s == p.sources[0] && p.othersUsable(s, now) { // the own line comes back
+	dead := p.allDead(now)
+	if s == p.sources[0] && !dead && (p.othersUsable(s, now) || p.renewals > 0) { // the own line comes back, or the network
 		s.strikes, limit = min(s.strikes, p.p.Strikes-1), 5*time.Second
 	}
-	if s.strikes >= p.p.Strikes {
+	if s.strikes >= p.p.Strikes || dead {
 		s.gone = true
 		return
 	}
@@ -309,9 +321,23 @@ func (p *Plan) bench(s *source, retryAfter time.Duration, now Time) {
 	s.heed(retryAfter, now)
 }
 
+// allDead reports that a reader has waited for so long that all lines must be dead: each
+// failure is the last then. What is open may go on, silent as it is: nobody has said that
+// it has failed.
+func (p *Plan) allDead(now Time) bool {
+	return slices.ContainsFunc(p.readers, func(r *reader) bool {
+		return r.waiting && now-max(r.since, p.heard) > p.p.Starve
+	})
+}
+
 // away keeps a source off that cannot be reached: for as long as it says, or
-// longer from time to time, but never for good. It may be starting anew.
+// longer from time to time, but not for good while others bring something. It may be
+// starting anew.
 func (p *Plan) away(s *source, after time.Duration, now Time) {
+	if p.allDead(now) {
+		s.gone = true
+		return
+	}
 	if after <= 0 {
 		s.strikes++
 		s.good = 0

@@ -90,7 +90,7 @@ func (p *Plan) steal(s *source, now Time) *request {
 	var victim *request
 	var worst time.Duration
 	for _, q := range p.reqs {
-		if q.hedge != nil || q.hedges != nil || q.waiting || q.cut {
+		if q.hedge != nil || q.hedges != nil || q.waiting || q.cut || q.rest() == 0 {
 			continue
 		}
 		if s.info.Only != nil && !s.info.Only.Has(span.Range{Start: q.pos, End: q.end}) {
@@ -134,6 +134,9 @@ func (p *Plan) keepsWaiting(q *request, s *source, now Time) bool {
 // vt is the rate expected of s. It returns nil where that would not save enough
 // time to pay for the bytes that closing q's connection early wastes.
 func (p *Plan) split(q *request, s *source, vt float64, now Time) *request {
+	if q.rest() == 0 {
+		return nil
+	}
 	vo := p.rateOf(q, now)
 	delay := s.rtt
 	if s.heads == 0 {
@@ -150,8 +153,12 @@ func (p *Plan) split(q *request, s *source, vt float64, now Time) *request {
 			guard += 4 * vo * q.src.rtt.Seconds()
 		}
 	}
-	at := q.pos + int64(keep)
 	saved := (rest - keep) / vo
+	if all := delay.Seconds() + rest/vt; q.ahead != nil && p.eta(q.ahead, now).Seconds() > all {
+		// s would have brought it all before it is q's turn.
+		keep, guard, saved = 0, 0, p.eta(q, now).Seconds()-all
+	}
+	at := q.pos + int64(keep)
 	if saved < max(0.15, 2*delay.Seconds()) {
 		return nil
 	}

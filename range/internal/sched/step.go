@@ -13,10 +13,11 @@ const tickTime = 50 * time.Millisecond
 // Step decides what to do now. wake is when to call it again if nothing
 // happens before; 0 means that only an event can change anything.
 func (p *Plan) Step(now Time) (acts []Action, wake Time) {
+	p.overslept(now)
 	p.engage(now)
 	around := p.looksAround(now)
 	if around {
-		acts = p.giveUpSilent(acts, now)
+		acts = p.renew(p.giveUpSilent(acts, now), now)
 		p.judge(now)
 	}
 	acts = p.shed(p.resume(acts, now), now)
@@ -27,7 +28,8 @@ func (p *Plan) Step(now Time) (acts []Action, wake Time) {
 			p.noteOverdrawn()
 		}
 	}
-	return acts, p.nextWake(now)
+	p.wake = p.nextWake(now)
+	return acts, p.wake
 }
 
 // yield closes a connection that waits for a full window when a reader is
@@ -96,62 +98,6 @@ func (p *Plan) hungry(now Time) bool {
 	return false
 }
 
-// giveUpSilent ends requests that have been silent for too long, if somebody
-// else can take their range: the last living one is never abandoned.
-func (p *Plan) giveUpSilent(acts []Action, now Time) []Action {
-	least := min(p.p.Hard, 2*p.p.Soft) // nothing is given up before
-	if !slices.ContainsFunc(p.reqs, func(q *request) bool { return q.silence(now) >= least }) {
-		return acts
-	}
-	for _, q := range slices.Clone(p.reqs) {
-		limit := p.p.Hard
-		if !q.head {
-			limit = max(limit, 6*q.src.rtt)
-		}
-		if q.hedges != nil { // the next one should try
-			limit = 2 * p.softAfter(q)
-		}
-		if q.silence(now) < limit {
-			continue
-		}
-		// Only what has nothing to lose may always go: a hedge, whose owner is
-		// still there, and one that lost its range to a hedge or a thief. They
-		// may have failed since, and this one holds the only lane.
-		idle, replaceable := q.rest() == 0 && q.hedge == nil, p.replaceable(q, now)
-		if q.hedges == nil && !idle && !replaceable {
-			continue
-		}
-		acts = append(acts, Action{Kind: Cancel, Req: q.id})
-		p.drop(q, now)
-		q.src.closing = append(q.src.closing, now)
-		if idle && !replaceable {
-			continue
-		}
-		if q.head {
-			p.failed(q.src, 0, now)
-		} else if q.src.verified() == 0 || !p.shrink(q.src) { // no answer at all: as good as a refusal
-			p.bench(q.src, 0, now)
-		}
-	}
-	return acts
-}
-
-// replaceable reports that another request is alive or another source is
-// ready to take over q's range.
-func (p *Plan) replaceable(q *request, now Time) bool {
-	for _, o := range p.reqs {
-		if o != q && o.head && o.silence(now) < p.p.Soft {
-			return true
-		}
-	}
-	for _, s := range p.sources {
-		if s != q.src && p.able(s, now) && s.strikes == 0 && p.capacity(s, now) {
-			return true
-		}
-	}
-	return false
-}
-
 // resume lets requests go on that waited for the window.
 func (p *Plan) resume(acts []Action, now Time) []Action {
 	for _, q := range p.reqs {
@@ -181,17 +127,20 @@ func (p *Plan) someoneWaits() bool {
 // which there is news.
 func (p *Plan) fill(acts []Action, around bool, now Time) []Action {
 	head := p.blocked()
+	urgent := p.urgent(head, now)
 	open := func(q *request) bool {
 		if q != nil {
 			acts = append(acts, p.openAction(q))
 			head = p.blocked()
+			urgent = p.urgent(head, now)
 		}
 		return q != nil
 	}
-	look := p.lookAt(around || p.urgent(head, now))
-	for _, s := range look {
-		open(p.follow(p.hedgeHead(head, s, now), now))
-		open(p.follow(p.rescue(head, s, now), now))
+	for _, s := range p.lookAt(around || urgent) {
+		if urgent {
+			open(p.follow(p.hedgeHead(head, s, now), now))
+			open(p.follow(p.rescue(head, s, now), now))
+		}
 		for p.capacity(s, now) {
 			if !open(p.follow(p.pick(head, s, now), now)) {
 				p.news.idle = true
@@ -251,13 +200,15 @@ func (p *Plan) bySpeed() []*source {
 	return p.order
 }
 
-// order sorts in place. Rates change slowly: what was in order mostly still is.
+// order sorts in place, by insertion: rates change slowly, and what was in order
+// mostly still is, but for a place or two.
 func order(sources []*source) {
-	for _, s := range sources {
+	for i, s := range sources {
 		s.speed = int(s.meter.now() / 1024)
-	}
-	if !slices.IsSortedFunc(sources, faster) {
-		slices.SortFunc(sources, faster)
+		for ; i > 0 && faster(s, sources[i-1]) < 0; i-- {
+			sources[i] = sources[i-1]
+		}
+		sources[i] = s
 	}
 }
 
