@@ -22,10 +22,14 @@ import (
 )
 
 const (
-	reachTime  = 2 * time.Second  // for one address of a peer: it is on the LAN
-	answerTime = 12 * time.Second // the relay may need 10 s to connect
+	reachTime  = 2 * time.Second        // for one address of a peer: it is on the LAN
+	reachNext  = 250 * time.Millisecond // after which the next one is tried beside it (RFC 8305 §5)
+	answerTime = 12 * time.Second       // the relay may need 10 s to connect
 	answerMax  = 8 << 10
 	unwellTime = 5 * time.Second // for a peer that could not be reached
+
+	resolveTime = 2 * time.Second // of a name that has been looked up just before
+	lackTime    = time.Minute     // the connections of one download
 )
 
 // Sources implements the engine's wish for members that can fetch t.
@@ -70,21 +74,68 @@ func (s *session) ranked() []*peer {
 
 // dial opens a path to the origin of t through the peer: to the address that
 // slice 0 used, so that the peer learns no name and all slices come from one
-// edge; if that is not to be reached from there, once more by name.
+// edge. If that is not to be reached from there, to one of the other family, as many
+// lines have no IPv6; and if that is not either, once more by name.
 func (p *peer) dial(ctx context.Context, t ranges.Target) (net.Conn, error) {
 	if p.s.ctx.Err() != nil {
 		return nil, &ranges.Unavailable{After: -1, Reason: "left the group"}
 	}
-	name := hostPort(t.URL)
-	if !t.Edge.IsValid() {
+	name, edge := hostPort(t.URL), t.Edge
+	if !edge.IsValid() {
 		return p.connect(ctx, name)
 	}
-	conn, err := p.connect(ctx, t.Edge.String())
+	if named := !isAddress(t.URL.Hostname()); !named || !p.isWithout(edge.Addr()) {
+		if conn, err := p.connect(ctx, edge.String()); !named || !unreached(err) {
+			return conn, err
+		}
+	}
+	if other := otherFamily(ctx, t); other.IsValid() {
+		conn, err := p.connect(ctx, other.String())
+		if err == nil {
+			p.lacks(edge.Addr())
+		}
+		if !unreached(err) {
+			return conn, err
+		}
+	}
+	return p.connect(ctx, name)
+}
+
+// unreached reports that a peer could not reach what it was asked for.
+func unreached(err error) bool {
 	var no *refused
-	if errors.As(err, &no) && no.status == http.StatusBadGateway && !isAddress(t.URL.Hostname()) {
-		return p.connect(ctx, name)
+	return errors.As(err, &no) && no.status == http.StatusBadGateway
+}
+
+// otherFamily is an address of t's host that is IPv6 where its edge is IPv4, and the
+// other way round; invalid if there is none.
+func otherFamily(ctx context.Context, t ranges.Target) netip.AddrPort {
+	network := "ip4"
+	if t.Edge.Addr().Unmap().Is4() {
+		network = "ip6"
 	}
-	return conn, err
+	ctx, cancel := context.WithTimeout(ctx, resolveTime)
+	defer cancel()
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, network, t.URL.Hostname())
+	if err != nil || len(addrs) == 0 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(addrs[0].Unmap(), t.Edge.Port())
+}
+
+// lacks notes that a peer reached a host, but not by the family of a.
+func (p *peer) lacks(a netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.without[b2i(a.Unmap().Is4())] = p.s.c.o.Now().Add(lackTime)
+}
+
+// isWithout reports that the family of a is not to be tried now: where packets are
+// swallowed, each try takes the relay its 10 s.
+func (p *peer) isWithout(a netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.s.c.o.Now().Before(p.without[b2i(a.Unmap().Is4())])
 }
 
 func isAddress(host string) bool {
@@ -111,6 +162,9 @@ func (r *refused) Error() string { return fmt.Sprintf("peer answered %d (%s)", r
 // connect asks the peer for a tunnel to hostport.
 func (p *peer) connect(ctx context.Context, hostport string) (net.Conn, error) {
 	stream, err := p.reach(ctx, group.Relay)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		p.fail(err, unwellTime)
 		return nil, &ranges.Unavailable{After: unwellTime, Reason: "peer not reached: " + err.Error()}
@@ -131,35 +185,6 @@ func (p *peer) connect(ctx context.Context, hostport string) (net.Conn, error) {
 	stream.SetDeadline(time.Time{})
 	p.well()
 	return conn, nil
-}
-
-// reach opens a stream to the peer by the address that answers first, in turn.
-func (p *peer) reach(ctx context.Context, kind string) (*port.Conn, error) {
-	addrs := p.addresses()
-	err := errors.New("no address")
-	for _, at := range addrs {
-		var stream *port.Conn
-		one, cancel := context.WithTimeout(ctx, reachTime)
-		stream, err = p.s.port.Dial(one, at, &p.id, kind)
-		cancel()
-		if err == nil {
-			p.prefer(at)
-			return stream, nil
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-	}
-	return nil, err
-}
-
-// prefer puts the address that answered first.
-func (p *peer) prefer(at netip.AddrPort) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if i := slices.Index(p.addrs, at); i > 0 {
-		p.addrs = slices.Insert(slices.Delete(p.addrs, i, i+1), 0, at)
-	}
 }
 
 // ask sends CONNECT and reads the answer (RFC 9110 §9.3.6).
@@ -222,6 +247,8 @@ func (r *refused) words() string {
 	switch r.reason {
 	case "quota":
 		return "peer's quota for today is used up"
+	case "ledger":
+		return "peer cannot write its accounts down"
 	case "connections", "flood":
 		return "peer has as many connections as it lends"
 	case "port":
@@ -252,6 +279,10 @@ func pause(err error) time.Duration {
 	return u.After
 }
 
+// reservedTime is the pause after a peer that says it has some quota left has refused
+// for want of it.
+const reservedTime = 2 * tellEvery
+
 // fail notes why the peer was of no use, and leaves it alone for a while.
 func (p *peer) fail(err error, pause time.Duration) {
 	now := p.s.c.o.Now()
@@ -259,6 +290,9 @@ func (p *peer) fail(err error, pause time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.spent = errors.As(err, &no) && no.reason == "quota"
+	if p.spent && p.meta.Left != 0 { // it may have news, or tunnels have reserved that: what they do not use comes back
+		pause = min(pause, reservedTime)
+	}
 	p.trouble = err.Error()
 	if pause > 0 {
 		p.until = now.Add(pause)

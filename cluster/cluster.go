@@ -61,9 +61,15 @@ type Options struct {
 
 	// Base models the connections to origins: whom to trust, no proxy.
 	Base *http.Transport
-	// Own tells what this node's downloads have cost its own link since the
-	// start, in bytes, and how much they take now, in bytes per second.
-	Own func() (total int64, rate float64)
+	// Spent is what this node's downloads have cost its own link since the start,
+	// in bytes. nil is nothing.
+	Spent func() int64
+	// Busy is how many bytes per second the owner's traffic, which goes before what
+	// is lent, has moved over the link since it was asked last. nil is none.
+	Busy func() float64
+	// Waits reports that a connection of the owner gets no answer, as where the line is
+	// full. nil is never.
+	Waits func() bool
 
 	// Share answers members that ask for what is cached here; nil shares nothing.
 	Share http.Handler
@@ -116,8 +122,14 @@ func Open(o Options) (*Cluster, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Own == nil {
-		o.Own = func() (int64, float64) { return 0, 0 }
+	if o.Spent == nil {
+		o.Spent = func() int64 { return 0 }
+	}
+	if o.Waits == nil {
+		o.Waits = func() bool { return false }
+	}
+	if o.Busy == nil {
+		o.Busy = func() float64 { return 0 }
 	}
 	c := &Cluster{o: o, done: make(chan struct{}), look: make(chan struct{}, 1)}
 	var err error

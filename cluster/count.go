@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -11,6 +12,46 @@ import (
 )
 
 type bytesOf = ledger.Bytes
+
+// largest are the members of some accounts, who moved most first.
+func largest(of map[string]bytesOf) []string {
+	return slices.SortedFunc(maps.Keys(of), func(a, b string) int {
+		x, y := of[a], of[b]
+		return cmp.Or(cmp.Compare(y.Lent+y.Borrowed, x.Lent+x.Borrowed), cmp.Compare(a, b))
+	})
+}
+
+// account is what a member had on all days.
+type account struct {
+	peer string // the beginning of its key
+	bytesOf
+}
+
+// accountsMax bounds the series that are told apart.
+const accountsMax = 256
+
+// accounts are those of the members that are shown, then of those who had most; what
+// the rest had stands under ledger.Others.
+func accounts(shown []Peer, totals map[string]bytesOf) (all []account) {
+	for _, p := range shown {
+		all = append(all, account{p.Node.Short(), bytesOf{Lent: p.Lent, Borrowed: p.Borrowed}})
+		delete(totals, keyOf(p.Node))
+	}
+	delete(totals, ownKey)
+	rest := account{peer: ledger.Others}
+	for _, key := range largest(totals) {
+		b := totals[key]
+		if id, err := group.ParseNodeID(key); err == nil && len(all) < accountsMax {
+			all = append(all, account{id.Short(), b})
+			continue
+		}
+		rest.Lent, rest.Borrowed = rest.Lent+b.Lent, rest.Borrowed+b.Borrowed
+	}
+	if rest.bytesOf != (bytesOf{}) {
+		all = append(all, rest)
+	}
+	return all
+}
 
 // meter is a rate over the last seconds. The zero value is ready.
 type meter struct {

@@ -149,6 +149,27 @@ func TestEvilMember(t *testing.T) {
 			if n := brought(d, ranges.KindPeer); n < 4*mib {
 				t.Errorf("the honest one brought %d bytes", n)
 			}
+			costsLittle(t, d, r.nodes[1])
 		})
+	}
+}
+
+// costsLittle holds a download to what a bad member may cost it: what it was given,
+// which others then bring once more, the usual waste, and no long wait. A source begins
+// with a slice of 256 KiB; its requests say how often.
+func costsLittle(t *testing.T, d ranges.Info, evil *node) {
+	t.Helper()
+	held := int64(256 << 10)
+	for _, s := range d.Sources {
+		if strings.HasSuffix(s.Name, evil.id().Short()) {
+			held += s.Wasted + int64(s.Requests)*256<<10
+		}
+	}
+	if most := d.Size*3/200 + held; d.Duplicate > most {
+		t.Errorf("%d bytes came for nothing, %d would do", d.Duplicate, most)
+	}
+	// It is 0.1 s, and up to 0.6 s on two busy cores under the race detector.
+	if d.StallMS > 2000 {
+		t.Errorf("the reader waited for %d ms", d.StallMS)
 	}
 }

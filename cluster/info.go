@@ -13,14 +13,15 @@ import (
 
 // Info is what /api/v1/peers answers.
 type Info struct {
-	Group   string `json:"group"` // "" = in none
-	Trusted bool   `json:"trusted"`
-	Trouble string `json:"trouble,omitempty"` // why there is no membership although there is a group
-	Day     string `json:"day,omitempty"`     // of the accounts
-	Self    *Self  `json:"self,omitempty"`
-	Members []Peer `json:"members"`
-	Note    string `json:"note,omitempty"` // what a user may want to know
-	Refused []Shut `json:"refused,omitempty"`
+	Group   string   `json:"group"` // "" = in none
+	Trusted bool     `json:"trusted"`
+	Trouble string   `json:"trouble,omitempty"` // why there is no membership although there is a group
+	Day     string   `json:"day,omitempty"`     // of the accounts
+	Self    *Self    `json:"self,omitempty"`
+	Days    []DaySum `json:"days,omitempty"` // newest first
+	Members []Peer   `json:"members"`
+	Note    string   `json:"note,omitempty"` // what a user may want to know
+	Refused []Shut   `json:"refused,omitempty"`
 }
 
 // Self is this node as members see it.
@@ -79,19 +80,24 @@ func (c *Cluster) Info() Info {
 		i := Info{Group: c.o.Group.Name, Members: []Peer{}}
 		if err := c.why(); err != nil {
 			i.Trouble = err.Error()
+			if file, err := loadGroup(c.o.Dir); err == nil && i.Group == "" {
+				i.Group = file.Group.Name
+			}
 		}
 		return i
 	}
-	i := Info{Group: s.group.Name, Trusted: s.group.Trusted || s.c.o.Trust, Day: string(c.ledger.Today()), Self: s.self(), Members: []Peer{}}
-	today, totals := c.ledger.Day(c.ledger.Today()), c.ledger.Totals()
+	day := c.ledger.Today()
+	i := Info{Group: s.group.Name, Trusted: s.group.Trusted || s.c.o.Trust, Day: string(day), Self: s.self(), Days: c.days(), Members: []Peer{}}
+	today, totals := c.ledger.Day(day), c.ledger.Totals()
 	for _, p := range s.ranked() {
 		i.Members = append(i.Members, p.info(today[keyOf(p.id)], totals[keyOf(p.id)]))
-		i.Self.Lent += today[keyOf(p.id)].Lent
-		i.Self.Borrowed += today[keyOf(p.id)].Borrowed
 	}
-	i.Members = append(i.Members, s.shutOut(i.Members, totals)...)
+	i.Members = append(i.Members, s.shutOut(i.Members, today, totals)...)
+	i.Members = append(i.Members, s.unseen(i.Members, today, totals)...)
 	slices.SortStableFunc(i.Members, func(a, b Peer) int { return cmp.Compare(a.Name, b.Name) })
-	i.Note = note(i.Members)
+	if i.Note = s.whyAway(); i.Note == "" {
+		i.Note = note(i.Members)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i.Refused = s.refused.list()
@@ -127,22 +133,60 @@ func (c *Cluster) Here() (group string, others int) {
 
 // shutOut are the blocked nodes that have not been seen in this session: one has
 // to see them to let them in again.
-func (s *session) shutOut(seen []Peer, totals map[string]bytesOf) (all []Peer) {
+func (s *session) shutOut(seen []Peer, today, totals map[string]bytesOf) (all []Peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range s.blocked {
-		if !slices.ContainsFunc(seen, func(p Peer) bool { return p.Node == id }) {
-			t := totals[keyOf(id)]
-			all = append(all, Peer{Node: id, State: stateBlocked, Addresses: []netip.AddrPort{}, Lent: t.Lent, Borrowed: t.Borrowed})
+		if !has(seen, id) {
+			all = append(all, absent(id, stateBlocked, today, totals))
 		}
 	}
 	return all
 }
 
+// unseenMax bounds those who are shown for their accounts only: keys can be minted.
+const unseenMax = 64
+
+// unseen are those who have an account today and have not been seen in this session:
+// who asks what was lent wants to know to whom.
+func (s *session) unseen(seen []Peer, today, totals map[string]bytesOf) (all []Peer) {
+	for _, key := range largest(today) {
+		id, err := group.ParseNodeID(key)
+		if err != nil || has(seen, id) { // ownKey, ledger.Others
+			continue
+		}
+		p := absent(id, stateGone, today, totals)
+		p.Last = s.isLast(key)
+		if all = append(all, p); len(all) == unseenMax {
+			break
+		}
+	}
+	return all
+}
+
+func has(list []Peer, id group.NodeID) bool {
+	return slices.ContainsFunc(list, func(p Peer) bool { return p.Node == id })
+}
+
+// absent is a member of whom only the accounts are known.
+func absent(id group.NodeID, state string, today, totals map[string]bytesOf) Peer {
+	t, all := today[keyOf(id)], totals[keyOf(id)]
+	return Peer{Node: id, State: state, Addresses: []netip.AddrPort{}, LentToday: t.Lent, Lent: all.Lent, BorrowedToday: t.Borrowed, Borrowed: all.Borrowed}
+}
+
+// Self is this node as members see it, nil in no group.
+func (c *Cluster) Self() *Self {
+	if s := c.current(); s != nil {
+		return s.self()
+	}
+	return nil
+}
+
 func (s *session) self() *Self {
 	l := s.c.o.Lend
+	today := s.c.sum(s.c.ledger.Today())
 	self := &Self{Node: s.key.ID(), Name: s.c.name(), Lends: l.Enabled, Quota: l.Quota, Left: -1, Reset: s.c.ledger.Reset(), Cap: s.c.o.Cap,
-		Own: s.c.ledger.Day(s.c.ledger.Today())[ownKey].Borrowed, Addresses: []netip.AddrPort{}}
+		Lent: today.Lent, Borrowed: today.Borrowed, Own: today.Own, Addresses: []netip.AddrPort{}}
 	if l.Quota > 0 {
 		self.Left = s.c.ledger.Left()
 	}
@@ -191,12 +235,13 @@ func (c *Cluster) WriteMetrics(w io.Writer) {
 	metric("dtpx_peers", "gauge", "Members of the group that are here.")
 	fmt.Fprintf(w, "dtpx_peers %d\n", here)
 	metric("dtpx_lent_bytes_total", "counter", "Bytes that went over this node's internet link for members.")
-	for _, p := range i.Members {
-		fmt.Fprintf(w, "dtpx_lent_bytes_total{peer=%q} %d\n", p.Node.Short(), p.Lent)
+	all := accounts(i.Members, c.ledger.Totals())
+	for _, a := range all {
+		fmt.Fprintf(w, "dtpx_lent_bytes_total{peer=%q} %d\n", a.peer, a.Lent)
 	}
 	metric("dtpx_borrowed_bytes_total", "counter", "Bytes that went over a member's internet link for this node.")
-	for _, p := range i.Members {
-		fmt.Fprintf(w, "dtpx_borrowed_bytes_total{peer=%q} %d\n", p.Node.Short(), p.Borrowed)
+	for _, a := range all {
+		fmt.Fprintf(w, "dtpx_borrowed_bytes_total{peer=%q} %d\n", a.peer, a.Borrowed)
 	}
 	metric("dtpx_lend_quota_left_bytes", "gauge", "What members may still borrow today; -1 is unlimited.")
 	fmt.Fprintf(w, "dtpx_lend_quota_left_bytes %d\n", i.Self.Left)

@@ -29,13 +29,14 @@ type peer struct {
 	addrs    []netip.AddrPort // where it says it is, best first
 	meta     gossip.Meta      // what it says of itself
 	alive    bool
-	trouble  string    // why the last attempt failed; "" if it did not
-	until    time.Time // does not lend before
-	spent    bool      // … because its quota was used up
-	open     int       // streams that this node has open through it
-	borrowed int64     // bytes through it in this session
-	settled  int64     // of them entered into the ledger
-	told     int64     // borrowed when it last said what it has left
+	trouble  string       // why the last attempt failed; "" if it did not
+	until    time.Time    // does not lend before
+	spent    bool         // … because its quota was used up
+	without  [2]time.Time // until when it counts as without IPv6, IPv4
+	open     int          // streams that this node has open through it
+	borrowed int64        // bytes through it in this session
+	settled  int64        // of them entered into the ledger
+	told     int64        // borrowed when it last said what it has left
 	meter    meter
 }
 
@@ -85,13 +86,21 @@ func (s *session) newPeer(m gossip.Member) *peer {
 	p := &peer{s: s, id: m.ID}
 	p.cache = p.cacheTransport()
 	if s.c.o.Base != nil {
-		p.source = ranges.NewDialer(s.c.o.Base, ranges.KindPeer, label(m), p.dial)
+		p.source = &source{ranges.NewDialer(s.c.o.Base, ranges.KindPeer, m.ID.Short(), p.dial), p}
 	}
 	return p
 }
 
-// label tells members apart, for people. It must not change while a download
-// runs, so it is made once.
+// source is the way through a peer, named as that calls itself now.
+type source struct {
+	ranges.Source
+	p *peer
+}
+
+// Name implements ranges.Source.
+func (s *source) Name() string { return s.p.name() }
+
+// label tells members apart, for people.
 func label(m gossip.Member) string {
 	if name := clean(m.Meta.Name); name != "" {
 		return name + " " + m.ID.Short()
@@ -118,7 +127,7 @@ func (p *peer) update(m gossip.Member) (arrived bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	news := m.Meta.Left != p.meta.Left
-	if !slices.Equal(p.addrs, m.Addrs) || news && p.spent && m.Meta.Left != 0 {
+	if !p.alive || !slices.Equal(p.addrs, m.Addrs) || news && p.spent && m.Meta.Left != 0 {
 		p.until, p.trouble, p.spent = time.Time{}, "", false
 	}
 	arrived = !p.alive

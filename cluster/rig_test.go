@@ -146,6 +146,12 @@ func (n *node) sees(others int) {
 // get downloads url and checks the bytes.
 func (r *rig) get(n *node, url string) ranges.Info {
 	r.t.Helper()
+	return r.getAnd(n, url, -1, nil)
+}
+
+// getAnd calls f when so many bytes have come.
+func (r *rig) getAnd(n *node, url string, bytes int64, f func()) ranges.Info {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 2*patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -153,7 +159,11 @@ func (r *rig) get(n *node, url string) ranges.Info {
 	resp, err := n.client.Do(req)
 	must(r.t, err)
 	defer resp.Body.Close()
-	if err := r.origin.Content(url).Verify(resp.Body); err != nil {
+	var body io.Reader = resp.Body
+	if bytes >= 0 {
+		body = io.MultiReader(io.LimitReader(resp.Body, bytes), call(f), resp.Body)
+	}
+	if err := r.origin.Content(url).Verify(body); err != nil {
 		r.t.Errorf("%s: %v", url, err)
 	}
 	resp.Body.Close()
@@ -163,6 +173,14 @@ func (r *rig) get(n *node, url string) ranges.Info {
 		}
 	}
 	return ranges.Info{}
+}
+
+// call is a reader that calls itself once, at its place among others.
+type call func()
+
+func (c call) Read([]byte) (int, error) {
+	c()
+	return 0, io.EOF
 }
 
 func (r *rig) url(path string, options ...string) string {

@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,29 +36,31 @@ type session struct {
 	mdns  *discover.Service // nil: switched off
 	wire  *wire
 
-	joins  chan struct{} // held while somebody that was found is asked
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu        sync.Mutex // guards what follows
-	blocked   []group.NodeID
-	peers     map[group.NodeID]*peer // all that were seen in this session, bounded
-	heard     []netip.AddrPort       // found by mDNS, newest last
-	refused   refusals
-	lent      int64 // of the relay's bytes, in lentMeter
-	lentMeter meter
-	told      gossip.Meta // what members were last told
-	toldAt    time.Time
-	known     []netip.AddrPort // where members were, newest first
-	unsaved   bool             // known has changed since save
-	lastRun   time.Time        // of tick, by the wall clock: a gap is a sleep
+	mu      sync.Mutex // guards what follows
+	blocked []group.NodeID
+	peers   map[group.NodeID]*peer // all that were seen in this session, bounded
+	heard   []netip.AddrPort       // found by mDNS
+	unasked []netip.AddrPort       // of them, as soon as it is their turn
+	askers  int                    // goroutines that ask them
+	refused refusals
+	lending lending
+	told    gossip.Meta // what members were last told
+	toldAt  time.Time
+	known   []netip.AddrPort // where members were, newest first
+	unsaved bool             // known has changed since save
+	lastRun time.Time        // of tick, by the wall clock: a gap is a sleep
+	away    int              // ticks since this machine was on a LAN
 }
 
 const (
 	heardMax  = 64
-	joinsMax  = 4 // at a time: a forged advert must not hold up a true one
+	askersMax = 8 // a forged advert holds one up for seconds, and must not hold up a true one
 	wokeAfter = 10 * time.Second
+	awayAfter = 10 // ticks: Wi-Fi and DHCP take some seconds
 )
 
 func newSession(c *Cluster, g group.Group, key group.NodeKey, blocked []group.NodeID) (*session, error) {
@@ -66,7 +69,8 @@ func newSession(c *Cluster, g group.Group, key group.NodeKey, blocked []group.No
 		return nil, err
 	}
 	s := &session{c: c, group: g, key: key, log: c.o.Log, blocked: blocked,
-		peers: map[group.NodeID]*peer{}, joins: make(chan struct{}, joinsMax), lastRun: time.Now().Round(0)}
+		lending: lending{bound: math.Inf(1)},
+		peers:   map[group.NodeID]*peer{}, lastRun: time.Now().Round(0)}
 	if s.member, err = group.NewMember(keys, key, c.o.Now, s.isBlocked); err != nil {
 		return nil, err
 	}
@@ -103,10 +107,11 @@ func (s *session) open(keys *group.Keys) error {
 		return err
 	}
 	s.wg.Go(func() { s.wire.pump(s.ctx) })
+	s.wire.Advertise() // what is told of other addresses depends on it
 	s.told = s.meta()
 	s.pool, err = gossip.Start(gossip.Options{
 		ID: s.key.ID(), Keyring: keys.GossipKeys(), Wire: s.wire, Meta: s.meta,
-		Changed: s.changed, Seeds: s.seeds, Log: s.log,
+		Changed: s.changed, Seeds: s.seeds, Near: s.port.Near, Log: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("start membership: %w", err)
@@ -114,7 +119,7 @@ func (s *session) open(keys *group.Keys) error {
 	if o.MDNS {
 		s.mdns = discover.Start(discover.Options{
 			Keys: keys, Port: s.port.Number(), Interfaces: s.interfaces, Addrs: s.addrs,
-			Advertise: s.wire.Advertise(), Found: s.found, Now: o.Now, Log: s.log,
+			Advertise: s.wire.told(), Found: s.found, Now: o.Now, Log: s.log,
 		})
 	}
 	s.wg.Go(func() { s.join(s.seeds()) })
@@ -230,77 +235,6 @@ func (s *session) refuse(from netip.AddrPort, why *group.Refusal) {
 	s.log.Warn("refused a peer", args...)
 }
 
-// found is an address that carries our group's tag.
-func (s *session) found(at netip.AddrPort) {
-	if s.isOwn(at) {
-		return
-	}
-	s.mu.Lock()
-	fresh := !slices.Contains(s.heard, at)
-	if fresh {
-		if len(s.heard) == heardMax {
-			s.heard = s.heard[1:]
-		}
-		s.heard = append(s.heard, at)
-	}
-	known := s.knowsLocked(at)
-	s.mu.Unlock()
-	if known {
-		return
-	}
-	select {
-	case s.joins <- struct{}{}:
-		s.wg.Go(func() { defer func() { <-s.joins }(); s.join([]netip.AddrPort{at}) })
-	default: // membership asks for all that was heard of, in its time
-	}
-}
-
-// knowsLocked reports that a living member is at an address.
-func (s *session) knowsLocked(at netip.AddrPort) bool {
-	for _, p := range s.peers {
-		if p.isAlive() && slices.Contains(p.addresses(), at) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *session) join(addrs []netip.AddrPort) {
-	addrs = slices.DeleteFunc(slices.Clone(addrs), s.isOwn)
-	if len(addrs) == 0 || s.ctx.Err() != nil {
-		return
-	}
-	if n, err := s.pool.Join(addrs...); n == 0 && err != nil {
-		s.log.Debug("join", "addresses", addrs, "err", err)
-	}
-}
-
-// seeds are where members may be: configured, last known, heard of.
-func (s *session) seeds() []netip.AddrPort {
-	s.mu.Lock()
-	all := slices.Clone(s.heard)
-	s.mu.Unlock()
-	for _, at := range s.c.o.Join {
-		ctx, cancel := context.WithTimeout(s.ctx, 3*time.Second)
-		all = append(all, resolve(ctx, at)...)
-		cancel()
-	}
-	return append(all, loadPeers(s.c.o.Dir)...)
-}
-
-func resolve(ctx context.Context, hostport string) (out []netip.AddrPort) {
-	host, number, err := net.SplitHostPort(hostport)
-	if err != nil {
-		return nil
-	}
-	n, _ := strconv.ParseUint(number, 10, 16)
-	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	for _, a := range addrs {
-		out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(n)))
-	}
-	return out
-}
-
 // moved follows a change of this machine's addresses.
 func (s *session) moved() {
 	if s.pool != nil { // the port opens before the pool does
@@ -322,8 +256,40 @@ func (s *session) tick() {
 		s.log.Info("woke up; looking for the group again")
 		s.moved()
 	}
+	s.saySoIfAway()
 	s.save()
 	s.tell()
+}
+
+func (s *session) saySoIfAway() {
+	away := s.port.Away()
+	s.mu.Lock()
+	if s.away++; !away {
+		s.away = 0
+	}
+	now := s.away == awayAfter
+	s.mu.Unlock()
+	if now {
+		s.log.Warn("nobody finds this machine", "why", s.whyAway())
+	}
+}
+
+// whyAway is why this machine listens nowhere, for people; "" where it does.
+func (s *session) whyAway() string {
+	if !s.port.Away() {
+		return ""
+	}
+	o := s.c.o
+	if host, _, err := splitListen(o.Listen); err == nil && host.IsValid() {
+		return fmt.Sprintf("no interface for members has the address of cluster.listen, %s", host)
+	}
+	if len(o.Interfaces) > 0 {
+		return "none of cluster.interfaces is up with an address: " + strings.Join(o.Interfaces, ", ")
+	}
+	if names := port.Unnamed(); len(names) > 0 {
+		return "no interface has a private address; the one that leads to the other members has to be named in cluster.interfaces (" + strings.Join(names, ", ") + ")"
+	}
+	return "this machine is on no local network now"
 }
 
 func (s *session) interfaces() []net.Interface {
@@ -336,20 +302,21 @@ func (s *session) interfaces() []net.Interface {
 	return all
 }
 
-func (s *session) interfaceNames() []string {
-	names := map[string]bool{}
+// interfaceNames are those of the LANs, in the order of their places.
+func (s *session) interfaceNames() (names []string) {
 	for _, at := range s.port.Places() {
-		names[at.Interface] = true
+		if !slices.Contains(names, at.Interface) {
+			names = append(names, at.Interface)
+		}
 	}
-	return slices.Sorted(maps.Keys(names))
+	return names
 }
 
-// addrs are this node's addresses on its LANs.
+// addrs are this node's addresses on its LANs, those first that others are told.
 func (s *session) addrs() (all []netip.Addr) {
 	for _, at := range s.port.Places() {
 		all = append(all, at.Prefix.Addr())
 	}
-	slices.SortFunc(all, netip.Addr.Compare)
 	return all
 }
 

@@ -3,13 +3,11 @@ package cluster
 import (
 	"math"
 	"net/netip"
-	"sync"
 	"time"
 
 	"dtpx/cluster/internal/gossip"
 	"dtpx/cluster/internal/group"
 	"dtpx/cluster/internal/ledger"
-	"dtpx/cluster/internal/port"
 	"dtpx/cluster/internal/relay"
 	ranges "dtpx/range"
 )
@@ -32,8 +30,7 @@ func (c *Cluster) Budget(_ ranges.Target, need int64, srcs []ranges.Source) []in
 	s := c.current()
 	left := int64(math.MaxInt64)
 	if c.o.Cap > 0 {
-		c.charge() // what this download has spent counts, too
-		left = max(0, c.o.Cap-c.ledger.Day(c.ledger.Today())[ownKey].Borrowed)
+		left = c.left()
 		out[0] = left
 	}
 	if s == nil || !c.o.Fair {
@@ -50,6 +47,21 @@ func (c *Cluster) Budget(_ ranges.Target, need int64, srcs []ranges.Source) []in
 		out[at[i]] = share
 	}
 	return out
+}
+
+// left is what this machine's allowance still has for today. There is one.
+func (c *Cluster) left() int64 {
+	c.charge() // what running downloads have spent counts, too
+	return max(0, c.o.Cap-c.ledger.Day(c.ledger.Today())[ownKey].Borrowed)
+}
+
+// idleShare of the allowance is kept for what somebody waits for.
+const idleShare = 4
+
+// Spare reports whether n bytes of this machine's own link may go for what nobody
+// waits for.
+func (c *Cluster) Spare(n int64) bool {
+	return c.o.Cap <= 0 || c.left()-n >= c.o.Cap/idleShare
 }
 
 func (s *session) peerOf(src ranges.Source) *peer {
@@ -85,7 +97,7 @@ func (s *session) newRelay() *relay.Server {
 		Rules: relay.Rules{Ports: l.Ports, Allow: l.Allow, Own: s.ownNets},
 		Meter: func(member string) relay.Account { return s.c.ledger.Lend(member) },
 		Reset: s.c.ledger.Reset,
-		Yield: s.yield, Last: s.isLast, Rate: l.Rate, Conns: l.Connections, Now: s.c.o.Now, Log: s.log,
+		Bound: s.bound, Last: s.isLast, Rate: l.Rate, Conns: l.Connections, Now: s.c.o.Now, Log: s.log,
 	}
 }
 
@@ -114,71 +126,16 @@ func (s *session) isLast(member string) bool {
 	return b.Lent > strangerUse && b.Lent > freeRide*b.Borrowed
 }
 
-// ownMeter knows what the owner's own traffic does, without asking too often.
-type ownMeter struct {
-	mu       sync.Mutex // guards what follows
-	asked    time.Time
-	rate     float64
-	total    int64
-	charged  int64
-	netsAt   time.Time
-	prefixes []netip.Prefix
-}
-
-const ownFresh = 250 * time.Millisecond
-
-// yield is how long the owner's own downloads want a relay to wait: while they
-// run, all tunnels together get a quarter of what they get.
-func (s *session) yield() time.Duration {
-	rate := s.c.ownRate()
-	if rate < ownBusy {
-		return 0
-	}
-	if s.lentRate() <= rate/4 {
-		return 0
-	}
-	return yieldStep
-}
-
-// lentRate is what all tunnels of members take now, in bytes per second.
-func (s *session) lentRate() float64 {
-	st, now := s.relay.Stats(), s.c.o.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := st.Up + st.Down - s.lent; n > 0 {
-		s.lent += n
-		s.lentMeter.add(now, n)
-	}
-	return s.lentMeter.rate(now)
-}
-
-const (
-	ownBusy   = 64 << 10 // bytes/s; below, the link is not in use
-	yieldStep = 50 * time.Millisecond
-)
-
-func (c *Cluster) ownRate() float64 {
-	m := &c.own
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if now := c.o.Now(); now.Sub(m.asked) > ownFresh || now.Before(m.asked) {
-		m.total, m.rate = c.o.Own()
-		m.asked = now
-	}
-	return m.rate
-}
-
 // charge enters what the owner's own downloads have cost since the last time,
 // and what was borrowed, into the ledger.
 func (c *Cluster) charge() {
 	m := &c.own
 	m.mu.Lock()
-	m.total, m.rate = c.o.Own()
-	m.asked = c.o.Now()
+	total := c.o.Spent()
 	// A download that ends just now may be in neither count for a moment: the
 	// sum falls, and what was charged once is not charged again.
-	cost := m.total - m.charged
-	m.charged = max(m.charged, m.total)
+	cost := total - m.charged
+	m.charged = max(m.charged, total)
 	m.mu.Unlock()
 	if cost > 0 && (c.o.Cap > 0 || c.current() != nil) { // nobody else asks
 		_ = c.ledger.Borrowed(ownKey, cost) // it counts; the ledger repairs its file
@@ -201,19 +158,11 @@ func (s *session) settle() {
 	}
 }
 
-func (m *ownMeter) nets(now time.Time) []netip.Prefix {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if now.Sub(m.netsAt) > time.Second || now.Before(m.netsAt) {
-		m.prefixes, m.netsAt = port.Own(), now
-	}
-	return m.prefixes
-}
-
 // meta is what members are told: hints, nothing is secured or charged by them.
 func (s *session) meta() gossip.Meta {
 	l := s.c.o.Lend
-	m := gossip.Meta{Name: s.c.name(), Lends: l.Enabled, Rate: l.Rate, Left: -1}
+	m := s.wire.others()
+	m.Name, m.Lends, m.Rate, m.Left = s.c.name(), l.Enabled, l.Rate, -1
 	if s.c.o.ShareVersion != nil {
 		m.Digest = s.c.o.ShareVersion()
 	}
@@ -257,7 +206,7 @@ func isNews(was, now gossip.Meta, ago time.Duration) bool {
 		return false
 	}
 	diff, step := max(was.Left-now.Left, now.Left-was.Left), min(tellStep, max(1, now.Quota/16))
-	return diff > step || (was.Left == 0) != (now.Left == 0) || was.Name != now.Name || was.Digest != now.Digest ||
+	return diff > step || (was.Left == 0) != (now.Left == 0) || was.Name != now.Name || was.Digest != now.Digest || was.Also != now.Also ||
 		diff > 0 && (ago > tellLate || now.Left < tellLast)
 }
 

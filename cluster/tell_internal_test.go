@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ func TestIsNews(t *testing.T) {
 		{"a new day", gossip.Meta{Quota: gib}, gossip.Meta{Quota: gib, Left: mib}, tellEvery},
 		{"another name", gossip.Meta{Name: "a", Left: -1}, gossip.Meta{Name: "b", Left: -1}, tellEvery},
 		{"another summary", gossip.Meta{Digest: 1, Left: -1}, gossip.Meta{Digest: 2, Left: -1}, tellEvery},
+		{"another LAN", gossip.Meta{Left: -1}, gossip.Meta{Left: -1, Also: [3]netip.Addr{netip.MustParseAddr("10.0.0.1")}}, tellEvery},
 		{"nothing", gossip.Meta{Quota: gib, Left: mib}, gossip.Meta{Quota: gib, Left: mib}, -1},
 		{"nothing, without a quota", gossip.Meta{Left: -1}, gossip.Meta{Left: -1}, -1},
 	} {

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"dtpx/cluster/internal/gossip"
 	"dtpx/cluster/internal/group"
@@ -18,6 +18,7 @@ type wire struct {
 	s       *session
 	streams chan net.Conn
 	packets chan gossip.Packet
+	also    atomic.Pointer[[]netip.Addr] // the other addresses, when Advertise was last asked
 }
 
 // streamsMax are those that membership has not taken yet.
@@ -74,31 +75,53 @@ func (w *wire) DialStream(ctx context.Context, to netip.AddrPort) (net.Conn, err
 	return c, nil
 }
 
+// told is the address that the configuration says members reach this node at;
+// invalid where it does not say so.
+func (w *wire) told() netip.AddrPort {
+	told := w.s.c.o.Advertise
+	if told == "" {
+		return netip.AddrPort{}
+	}
+	number := uint16(w.s.port.Number())
+	if at, err := netip.ParseAddrPort(told); err == nil {
+		return at
+	}
+	if a, err := netip.ParseAddr(told); err == nil {
+		return netip.AddrPortFrom(a, number)
+	}
+	host, p, err := net.SplitHostPort(told)
+	if err != nil {
+		host, p = told, strconv.Itoa(int(number))
+	}
+	if all := resolve(w.s.ctx, net.JoinHostPort(host, p)); len(all) > 0 {
+		return all[0]
+	}
+	return netip.AddrPort{}
+}
+
 // Advertise implements gossip.Wire: what members are told to dial. Invalid
 // while this machine is on no LAN.
 func (w *wire) Advertise() netip.AddrPort {
-	number := uint16(w.s.port.Number())
-	if told := w.s.c.o.Advertise; told != "" {
-		if at, err := netip.ParseAddrPort(told); err == nil {
-			return at
-		}
-		if a, err := netip.ParseAddr(told); err == nil {
-			return netip.AddrPortFrom(a, number)
-		}
-		host, p, err := net.SplitHostPort(told)
-		if err != nil {
-			host, p = told, strconv.Itoa(int(number))
-		}
-		if all := resolve(w.s.ctx, net.JoinHostPort(host, p)); len(all) > 0 {
-			return all[0]
-		}
+	if at := w.told(); at.IsValid() {
+		w.also.Store(nil)
+		return at
 	}
 	addrs := w.s.addrs()
-	slices.SortStableFunc(addrs, func(a, b netip.Addr) int { return b2i(a.Is6()) - b2i(b.Is6()) })
 	if len(addrs) == 0 {
+		w.also.Store(nil)
 		return netip.AddrPort{}
 	}
-	return netip.AddrPortFrom(addrs[0], number)
+	more := addrs[1:]
+	w.also.Store(&more)
+	return netip.AddrPortFrom(addrs[0], uint16(w.s.port.Number()))
+}
+
+// others are this node's addresses beside the advertised one, as many as are told.
+func (w *wire) others() (m gossip.Meta) {
+	if more := w.also.Load(); more != nil {
+		copy(m.Also[:], *more)
+	}
+	return m
 }
 
 func b2i(b bool) int {

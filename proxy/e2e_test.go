@@ -154,3 +154,22 @@ func TestGoClientThatDoesNotTrustUs(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// curl on HTTP/2 that is sending when its stream ends loses the answer with it: an
+// upload that an origin refuses half-way is read on until curl has seen why.
+func TestRefusedUploadOfCurl(t *testing.T) {
+	need.Program(t, "curl")
+	r := newRig(t)
+	r.origin(func(w http.ResponseWriter, req *http.Request) {
+		io.CopyN(io.Discard, req.Body, 1<<20)
+		http.Error(w, "enough", http.StatusRequestEntityTooLarge)
+	})
+	file := filepath.Join(t.TempDir(), "upload")
+	must(os.WriteFile(file, make([]byte, 32<<20), 0o600))
+	for _, version := range []string{"--http1.1", "--http2"} {
+		out, err := run(t, []string{"curl", version, "-sS", "-w", "%{http_code}", "--cacert", caFile(t, true), "-x", "http://" + r.addr, "-T", file, "https://origin.test/"})
+		if err != nil || out != "enough\n413" {
+			t.Errorf("%s: %q, %v", version, out, err)
+		}
+	}
+}

@@ -26,6 +26,28 @@ type problem struct {
 // classify tells which problem an error of the transport or the dialer is. The
 // text is ours throughout: errors may hold URLs with secrets.
 func classify(err error) problem {
+	if p, ok := parentProblem(err); ok {
+		return p
+	}
+	return originProblem(err)
+}
+
+// parentProblem is one with the parent proxy, as net/http marks it.
+func parentProblem(err error) (problem, bool) {
+	const parent = "the parent proxy (upstream in the config file) "
+	var op *net.OpError
+	switch {
+	case strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)):
+		return problem{http.StatusBadGateway, "http_response_error", parent + "wants other credentials than dtpx has"}, true
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		p := originProblem(op.Err)
+		p.text = parent + "failed: " + strings.NewReplacer("the origin's", "its", "the origin", "it").Replace(p.text)
+		return p, true
+	}
+	return problem{}, false
+}
+
+func originProblem(err error) problem {
 	for _, look := range []func(error) (problem, bool){policyProblem, certProblem, tlsProblem, dnsProblem, connProblem} {
 		if p, ok := look(err); ok {
 			return p

@@ -19,7 +19,8 @@ type exchange struct {
 	interim sync.Mutex // orders 1xx responses before the final one
 	settled bool       // guarded by interim: the final response is there
 
-	stream   bool           // flush the header before the body begins
+	stream   bool           // flush the header before the body begins, and each piece
+	hand     bool           // the body is at hand: no reading of it waits
 	known    bool           // the response says how long it is
 	failed   error          // what broke the response body
 	switched *http.Response // 101: the connection now speaks something else
@@ -72,6 +73,8 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, client Client) 
 		s.abort(r, ex)
 	case r.ProtoMajor == 1:
 		body.drain(w)
+	case ex.known:
+		body.linger(w)
 	}
 }
 
@@ -107,7 +110,7 @@ func (s *Server) roundTrip(out *http.Request) *http.Response {
 	if resp.StatusCode == http.StatusProxyAuthRequired {
 		// Hop by hop: it is us whom the parent proxy asks.
 		resp.Body.Close()
-		return s.page(ex.in, problem{http.StatusBadGateway, "http_response_error", "the upstream proxy wants other credentials than dtpx has"})
+		return s.page(ex.in, problem{http.StatusBadGateway, "http_response_error", "the parent proxy (upstream in the config file) wants other credentials than dtpx has"})
 	}
 	s.prepare(ex, resp)
 	return resp

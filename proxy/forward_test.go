@@ -1,10 +1,12 @@
 package proxy_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -246,3 +248,42 @@ func TestBadRequests(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// What hides in the content of a GET, which some servers do not read, is not answered
+// in the place of another client's request.
+func TestContentOfGET(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { // it takes what comes for requests without content
+				defer c.Close()
+				for in := bufio.NewReader(c); ; {
+					req, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(req.URL.Path), req.URL.Path)
+					req.Body = http.NoBody
+				}
+			}()
+		}
+	}()
+	r := newRig(t)
+	r.name("origin.test:80", l.Addr().String())
+	const hidden = "GET /evil HTTP/1.1\r\nX-Rest: "
+	w := r.connect()
+	w.send(fmt.Sprintf("GET http://origin.test/a HTTP/1.1\r\nHost: origin.test\r\nContent-Length: %d\r\n\r\n%s", len(hidden), hidden))
+	if got := body(t, w.response("GET"), nil); got != "/a" {
+		t.Errorf("%q", got)
+	}
+	resp, err := r.client(false).Get("http://origin.test/victim")
+	if got := body(t, resp, err); got != "/victim" {
+		t.Errorf("%q for /victim", got)
+	}
+}

@@ -23,6 +23,7 @@ func (s *Server) answerAtHand(ex *exchange, out *http.Request) bool {
 		return false
 	}
 	defer resp.Body.Close()
+	ex.hand = true
 	s.prepare(ex, resp)
 	maps.Copy(ex.w.Header(), resp.Header)
 	w := &responseWriter{ResponseWriter: ex.w, ex: ex}

@@ -77,7 +77,7 @@ func (s *Server) outgoing(r *http.Request) *http.Request {
 	u := *r.URL
 	u.Fragment, u.RawFragment = "", ""
 	out.URL = &u
-	out.Close = false
+	out.Close = r.ContentLength != 0 && contentIsOdd(r.Method)
 	removeHopFields(out.Header)
 	if hasToken(r.Header["Te"], "trailers") {
 		out.Header.Set("Te", "trailers") // gRPC servers insist on it
@@ -87,6 +87,14 @@ func (s *Server) outgoing(r *http.Request) *http.Request {
 	}
 	s.markHop(out)
 	return out
+}
+
+// contentIsOdd names methods whose content has no meaning (RFC 9110 §9.3.1, §9.3.2,
+// §9.3.5). A server that does not read it takes it for the next request on the
+// connection: that must not be another client's, who would get, and the cache keep,
+// the answer to what the first one has hidden there (request smuggling).
+func contentIsOdd(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodDelete
 }
 
 // bodyless tells which responses have no content whatever their fields say

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -41,25 +42,34 @@ func TestStreamsAsItComes(t *testing.T) {
 	})
 }
 
+// The origin waits for the client to have seen the header, then for each piece.
 func TestTrickleOfKnownLengthIsNotHeldBack(t *testing.T) {
-	r := newRig(t)
-	next := make(chan bool)
-	r.origin(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", "100000")
-		io.WriteString(w, "0123456789")
-		w.(http.Flusher).Flush()
-		<-next
-		io.WriteString(w, strings.Repeat("x", 100000-10))
-	})
-	resp, err := r.client(false).Get("http://origin.test/")
-	if err != nil {
-		t.Fatal(err)
+	for _, size := range []int{30, 15_000, 100_000} {
+		eachScheme(t, func(t *testing.T, base string, h2 bool) {
+			r := newRig(t)
+			next := make(chan bool)
+			defer close(next)
+			r.origin(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", strconv.Itoa(size))
+				for _, n := range []int{0, 10, 10, size - 20} {
+					w.Write(make([]byte, n))
+					w.(http.Flusher).Flush()
+					<-next
+				}
+			})
+			resp, err := r.client(h2).Get(base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			for _, n := range []int{10, 10, size - 20} {
+				next <- true
+				if _, err := io.ReadFull(resp.Body, make([]byte, n)); err != nil {
+					t.Fatalf("size %d: %v", size, err)
+				}
+			}
+		})
 	}
-	if _, err := io.ReadFull(resp.Body, make([]byte, 10)); err != nil {
-		t.Fatal(err)
-	}
-	close(next)
-	body(t, resp, nil)
 }
 
 func TestUploads(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"dtpx/internal/cork"
 )
@@ -91,7 +92,7 @@ func (w *responseWriter) copy(src io.Reader, buf []byte) (total int64, err error
 		if err != nil {
 			return total, err
 		}
-		n, err := src.Read(buf)
+		n, err := w.read(src, buf)
 		if n > 0 {
 			wrote, err := w.Write(buf[:n])
 			total += int64(wrote)
@@ -109,6 +110,33 @@ func (w *responseWriter) copy(src io.Reader, buf []byte) (total int64, err error
 			return total, err
 		}
 	}
+}
+
+// packetWait is how long a header and what has come of a small body wait for the
+// rest, to go in one packet.
+const packetWait = 20 * time.Millisecond
+
+// read flushes where a small body lets wait for itself.
+func (w *responseWriter) read(src io.Reader, buf []byte) (int, error) {
+	if w.ex.stream || w.ex.hand {
+		return src.Read(buf)
+	}
+	var mu sync.Mutex // who has it writes to the client
+	come := false
+	late := time.AfterFunc(packetWait, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !come {
+			w.Flush()
+		}
+	})
+	defer func() {
+		late.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		come = true
+	}()
+	return src.Read(buf)
 }
 
 // Hijack gives the bare connection, so that splice works, and keeps what
@@ -178,13 +206,32 @@ func (b *requestBody) Close() error {
 // connection can go on. net/http would do it behind the handler, where with full
 // duplex it panics ("invalid concurrent Body.Read call", Go 1.26).
 func (b *requestBody) drain(w http.ResponseWriter) {
-	b.mu.Lock()
-	ended := b.ended
-	b.mu.Unlock()
-	if !ended {
+	if !b.hasEnded() {
 		_ = http.NewResponseController(w).Flush() // the answer does not wait for the rest
 		_ = b.body.Close()
 	}
+}
+
+// lingerTime is what a client may take to see that its upload is not wanted.
+const lingerTime = 200 * time.Millisecond
+
+// linger reads on for a moment where the client is still sending on HTTP/2, as the
+// handler's end resets the stream: curl 7.88 then loses the answer that has come.
+func (b *requestBody) linger(w http.ResponseWriter) {
+	if b.hasEnded() {
+		return
+	}
+	c := http.NewResponseController(w)
+	_ = c.Flush()
+	if c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.Copy(io.Discard, b.body)
+	}
+}
+
+func (b *requestBody) hasEnded() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended
 }
 
 // abort breaks the connection to the client. HTTP/1.1 (chunked or with a

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,23 +16,18 @@ import (
 	"dtpx/cmd/dtpx/internal/config"
 )
 
-const cacheArgs = "ls|stat|rm URL|purge|verify [-json]"
-
 // cache looks into the cache and takes things out: in the running node, or on disk
 // where none runs.
 func (c *cli) cache(args []string) error {
-	var f serveFlags
-	fl := c.flags("cache", cacheArgs)
-	asJSON := fl.Bool("json", false, "print JSON")
-	fl.StringVar(&f.file, "config", "", "config `FILE`")
-	fl.StringVar(&f.state, "state", "", "state `DIR`ectory")
-	if len(args) == 0 {
-		return usage("cache: want ls, stat, rm URL, purge or verify")
+	if len(args) == 0 || !slices.Contains([]string{"ls", "stat", "rm", "purge", "verify"}, args[0]) {
+		return c.noVerb("cache", "ls, stat, rm URL, purge or verify", args)
 	}
 	what, rest := args[0], args[1:]
-	if strings.HasPrefix(what, "-") {
-		return parse(fl, args) // -h
-	}
+	var f serveFlags
+	fl := c.flags("cache "+what, map[string]string{"rm": "URL "}[what]+"[-json] [-state DIR] [-config F]")
+	asJSON := fl.Bool("json", false, "print JSON")
+	fl.StringVar(&f.file, "config", "", "config `FILE`")
+	fl.StringVar(&f.state, "state", "", "state `DIR`")
 	rawURL := ""
 	if what == "rm" && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
 		rawURL, rest = rest[0], rest[1:]
@@ -41,17 +37,11 @@ func (c *cli) cache(args []string) error {
 	}
 	if what == "rm" && rawURL == "" && fl.NArg() == 1 {
 		rawURL = fl.Arg(0)
-	} else if fl.NArg() > 0 {
-		return usage("cache %s takes no %q", what, fl.Arg(0))
+	} else if err := none(fl); err != nil {
+		return err
 	}
-	switch what {
-	case "ls", "stat", "purge", "verify":
-	case "rm":
-		if rawURL == "" {
-			return usage("cache rm: which URL? dtpx cache ls lists them")
-		}
-	default:
-		return usage("cache: want ls, stat, rm URL, purge or verify, not %q", what)
+	if what == "rm" && rawURL == "" {
+		return usage("cache rm: which URL? dtpx cache ls lists them")
 	}
 	cfg, err := f.load()
 	if err != nil {
@@ -77,7 +67,7 @@ func (c *cli) askCache(cfg config.Config, what, rawURL string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := cache.Open(cacheOptions(cfg, dir))
+	store, err := openStore(cfg, dir, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +156,7 @@ func printCacheStat(w io.Writer, s cacheDoc) {
 	if s.Wrong > 0 {
 		fmt.Fprintf(w, "WRONG      %d bodies of neighbours were not what the origin's digest says; not asked any more: %s\n", s.Wrong, strings.Join(s.Barred, ", "))
 	}
-	fmt.Fprintf(w, "confirmed  %d, completed %d, missed %d\n", s.Validated, s.Completed, s.Misses)
+	fmt.Fprintf(w, "confirmed  %d by the server, completed %d, of which %s were here; missed %d\n", s.Validated, s.Completed, bytes(s.KeptBytes), s.Misses)
 	if s.Off != "" {
 		fmt.Fprintf(w, "OFF        nothing is kept on disk: %s\n", s.Off)
 	}

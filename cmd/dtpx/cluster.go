@@ -3,13 +3,16 @@ package main
 import (
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"dtpx/cache"
 	"dtpx/cluster"
 	"dtpx/cmd/dtpx/internal/config"
+	"dtpx/internal/tcpinfo"
 	ranges "dtpx/range"
 )
 
@@ -31,7 +34,7 @@ func (n *node) openCluster() error {
 			Enabled: cfg.Lend.Enabled, Quota: int64(cfg.Lend.Quota), Hour: hour, Minute: minute, Rate: int64(cfg.Lend.Rate),
 			Connections: cfg.Lend.Connections, Ports: cfg.Lend.Ports, Allow: cfg.Lend.Allow,
 		},
-		Base: out.transport(nil), Own: n.ownSpending, Log: n.log,
+		Base: out.transport(nil), Spent: n.spent, Busy: n.busy, Waits: n.waits, Log: n.log,
 	}
 	// Behind a parent proxy nobody knows whether what is cached was public.
 	if n.cache != nil && n.cfg.Cache.Share && out.upstream == nil {
@@ -43,6 +46,7 @@ func (n *node) openCluster() error {
 	}
 	if n.cache != nil {
 		n.cache.Ask(n.neighbours)
+		n.cache.Spare(n.cluster.Spare)
 		if o.Share != nil {
 			n.cache.Place(n.places)
 		}
@@ -70,7 +74,7 @@ func (n *node) neighbours() (all []cache.Neighbour) {
 // places are the machines over which what is cached is spread: this one and the
 // members whose caches count, by their keys.
 func (n *node) places() (self string, others []string) {
-	own := n.cluster.Info().Self
+	own := n.cluster.Self()
 	if own == nil {
 		return "", nil
 	}
@@ -122,22 +126,43 @@ func globbed(globs []string, host string) bool {
 	return false
 }
 
-// ownSpending is what downloads cost this machine's own link.
-func (n *node) ownSpending() (total int64, rate float64) {
+// spent is what downloads have cost this machine's own link.
+func (n *node) spent() (total int64) {
 	s := n.engine.Stats()
 	total = s.Bytes[ranges.KindDirect] + s.Bytes[ranges.KindInterface] + s.Passed
-	for _, d := range n.engine.Downloads() {
-		if d.State != "running" {
-			continue
+	for src := range n.ownSources() {
+		total += src.Bytes
+	}
+	return total
+}
+
+// busy is the rate of what goes through the proxy over this machine's own links: all of
+// it where the system tells what a connection has moved, else downloads. Other programs
+// that use the line are not seen.
+func (n *node) busy() (rate float64) {
+	for src := range n.ownSources() {
+		if !tcpinfo.Known || src.Kind == ranges.KindInterface {
+			rate += src.Rate
 		}
-		for _, src := range d.Sources {
-			if src.Kind == ranges.KindDirect || src.Kind == ranges.KindInterface {
-				total += src.Bytes
-				rate += src.Rate
+	}
+	return rate + n.traffic.Rate(time.Now())
+}
+
+// waits reports that a connection of the owner gets no answer.
+func (n *node) waits() bool { return n.traffic.Waits(time.Now()) }
+
+// ownSources are those of running downloads that are this machine's own.
+func (n *node) ownSources() iter.Seq[ranges.SourceInfo] {
+	return func(yield func(ranges.SourceInfo) bool) {
+		for _, d := range n.engine.Downloads() {
+			for _, src := range d.Sources {
+				own := src.Kind == ranges.KindDirect || src.Kind == ranges.KindInterface
+				if own && d.State == "running" && !yield(src) {
+					return
+				}
 			}
 		}
 	}
-	return total, rate
 }
 
 // Peers implements proxy.Node.

@@ -40,7 +40,7 @@ func (c *cli) get(args []string) error {
 	fl.BoolVar(&o.resume, "c", false, "continue a download that was broken off")
 	fl.BoolVar(&o.direct, "direct", false, "do not use the running node")
 	fl.StringVar(&o.config, "config", "", "config `FILE` for a download without a node")
-	fl.StringVar(&o.state, "state", "", "`DIR`ectory of the node's state")
+	fl.StringVar(&o.state, "state", "", "`DIR` of the node's state")
 	if err := parse(fl, args); err != nil {
 		return err
 	}
@@ -59,6 +59,10 @@ func (c *cli) get(args []string) error {
 		if err := f.fetch(ctx, u); err != nil {
 			if ctx.Err() != nil {
 				return errors.New("interrupted; what has come is kept, go on with -c")
+			}
+			var of *url.Error // quotes the URL, query and all
+			if errors.As(err, &of) {
+				err = of.Err
 			}
 			return fmt.Errorf("get %s: %w", redacted(u), err)
 		}

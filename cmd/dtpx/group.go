@@ -2,8 +2,11 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,16 +17,13 @@ import (
 // group makes, joins and leaves a group of machines that lend each other their
 // links. It writes group.json; a running node notices within a second.
 func (c *cli) group(args []string) error {
-	if len(args) == 0 {
-		return usage("group wants new, join CODE, leave, code or block KEY")
+	takes := map[string]string{"new": "[-trusted] [-name NAME] ", "join": "CODE ", "leave": "", "code": "", "block": "[-undo] KEY "}
+	if len(args) == 0 || !slices.Contains(slices.Collect(maps.Keys(takes)), args[0]) {
+		return c.noVerb("group", "new, join CODE, leave, code or block KEY", args)
 	}
 	verb := args[0]
-	synopsis := map[string]string{"new": "[-trusted] [-name NAME]", "join": "CODE", "leave": "", "code": "", "block": "[-undo] KEY"}
-	if _, ok := synopsis[verb]; !ok {
-		return usage("there is no group %q; it is new, join, leave, code or block", verb)
-	}
-	fl := c.flags("group "+verb, synopsis[verb]+" [-state DIR] [-config F]")
-	state := fl.String("state", "", "`DIR`ectory of the state")
+	fl := c.flags("group "+verb, takes[verb]+"[-state DIR] [-config F]")
+	state := fl.String("state", "", "`DIR` of the state")
 	file := fl.String("config", "", "config `FILE` of the node, to say what it lends")
 	trusted, name, undo := new(bool), new(string), new(bool)
 	switch verb {
@@ -36,8 +36,8 @@ func (c *cli) group(args []string) error {
 	if err := parse(fl, args[1:]); err != nil {
 		return err
 	}
-	if want := b2i(verb == "join" || verb == "block"); fl.NArg() != want {
-		return usage("group %s %s: got %d arguments", verb, synopsis[verb], fl.NArg())
+	if err := groupArgs(verb, fl); err != nil {
+		return err
 	}
 	dir, err := stateDir(*state)
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *cli) group(args []string) error {
 	case "new":
 		return g.create(*name, *trusted)
 	case "join":
-		return g.join(fl.Arg(0))
+		return g.join(strings.Join(fl.Args(), " ")) // blanks do not matter in codes
 	case "leave":
 		return g.leave()
 	case "code":
@@ -60,11 +60,16 @@ func (c *cli) group(args []string) error {
 	return g.block(fl.Arg(0), *undo)
 }
 
-func b2i(b bool) int {
-	if b {
-		return 1
+func groupArgs(verb string, fl *flag.FlagSet) error {
+	switch {
+	case verb == "join" && fl.NArg() == 0:
+		return usage("group join wants a CODE: dtpx group code on a member shows it")
+	case verb == "join" || verb == "block" && fl.NArg() == 1:
+		return nil
+	case verb == "block":
+		return usage("group block wants one KEY: dtpx peers shows those of the members")
 	}
-	return 0
+	return none(fl)
 }
 
 type groupCommand struct {
@@ -137,7 +142,7 @@ func (g groupCommand) explain(file cluster.File) {
 		if lend.Rate > 0 {
 			rate = ", at most " + bytes(int64(lend.Rate)) + "/s"
 		}
-		fmt.Fprintf(g.out, "\nThis machine lends its members %s of its internet link%s, to ports %s of public\naddresses, %d connections at most. Its own downloads go first. It sees addresses and numbers of\nbytes, never what they fetch. Change that under cluster.lend in the config file (now: %s).\n",
+		fmt.Fprintf(g.out, "\nThis machine lends its members %s of its internet link%s, to ports %s of public\naddresses, %d connections at most. Its own traffic goes first. It sees addresses and numbers of\nbytes, never what they fetch. Change that under cluster.lend in the config file (now: %s).\n",
 			quota, rate, strings.Trim(fmt.Sprint(lend.Ports), "[]"), lend.Connections, from)
 	}
 	if cfg.Cache.Enabled && cfg.Cache.Share {
@@ -182,7 +187,12 @@ func (g groupCommand) leave() error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(g.out, "left group %q. Nothing listens for members, and nothing is lent any more.\n", file.Group.Name)
+	fmt.Fprintf(g.out, "left group %q. ", file.Group.Name)
+	if cfg, from := g.settings(); cfg.Cluster.Group != "" {
+		fmt.Fprintf(g.out, "%s names group %q, in which this machine stays: take cluster.group out of it to leave that too.\n", from, cfg.Cluster.Group)
+		return nil
+	}
+	fmt.Fprintln(g.out, "Nothing listens for members, and nothing is lent any more.")
 	return nil
 }
 
@@ -238,7 +248,7 @@ func (g groupCommand) node(text string) (cluster.NodeID, error) {
 	}
 	switch len(found) {
 	case 0:
-		return id, fmt.Errorf("%w; dtpx peers shows the keys of members", err)
+		return id, fmt.Errorf("no member that is known here is called %q, and as a key: %w; dtpx peers shows names and keys", text, err)
 	case 1:
 		return found[0], nil
 	}
@@ -249,8 +259,8 @@ func (g groupCommand) node(text string) (cluster.NodeID, error) {
 func (c *cli) peers(args []string) error {
 	fl := c.flags("peers", "[-json] [-state DIR]")
 	asJSON := fl.Bool("json", false, "print what the API answers")
-	state := fl.String("state", "", "`DIR`ectory of the node's state")
-	if err := parse(fl, args); err != nil {
+	state := fl.String("state", "", "`DIR` of the node's state")
+	if err := parseAll(fl, args); err != nil {
 		return err
 	}
 	r, err := findNode(*state)
@@ -273,9 +283,12 @@ func (c *cli) peers(args []string) error {
 	return nil
 }
 
+// shownDays is how many days peers lists; the API has a month.
+const shownDays = 7
+
 func (c *cli) printPeers(i cluster.Info) {
 	if i.Trouble != "" {
-		fmt.Fprintf(c.out, "not in group %q: %s\n", i.Group, i.Trouble)
+		c.printTrouble(i)
 		return
 	}
 	if i.Self == nil {
@@ -287,10 +300,8 @@ func (c *cli) printPeers(i cluster.Info) {
 	for _, a := range s.Addresses {
 		fmt.Fprintf(c.out, " %s", a)
 	}
-	fmt.Fprintf(c.out, "\nlends %s; today lent %s, borrowed %s, own link %s%s\n", lends(s.Lends, s.Quota, s.Left), bytes(s.Lent), bytes(s.Borrowed), bytes(s.Own), capOf(s.Cap))
-	if len(s.Addresses) == 0 {
-		fmt.Fprintln(c.out, "this machine is on no local network now")
-	}
+	fmt.Fprintln(c.out)
+	c.printSpending(s)
 	if len(i.Members) == 0 {
 		fmt.Fprintln(c.out, "\nno other member is here yet")
 	} else {
@@ -305,11 +316,28 @@ func (c *cli) printPeers(i cluster.Info) {
 			fmt.Fprintln(c.out, "  is served after the others: it borrows far more than it lends")
 		}
 	}
+	if len(i.Days) > 1 {
+		fmt.Fprintf(c.out, "\n%-20s %12s %12s %12s\n", "day", "lent", "borrowed", "own link")
+		for _, d := range i.Days[:min(len(i.Days), shownDays)] {
+			fmt.Fprintf(c.out, "%-20s %12s %12s %12s\n", d.Day, bytes(d.Lent), bytes(d.Borrowed), bytes(d.Own))
+		}
+	}
 	if i.Note != "" {
 		fmt.Fprintf(c.out, "\n%s\n", i.Note)
 	}
 	for _, r := range i.Refused {
 		fmt.Fprintf(c.out, "\nrefused %d times, last %s from %s: %s\n", r.Times, r.Last.Format(time.DateTime), r.From, r.Reason)
+	}
+}
+
+func (c *cli) printTrouble(i cluster.Info) {
+	fmt.Fprintf(c.out, "not in group %q: %s\n", i.Group, i.Trouble)
+}
+
+// printSpending says what there is to lend, and what today has cost whom.
+func (c *cli) printSpending(s *cluster.Self) {
+	if s != nil {
+		fmt.Fprintf(c.out, "lends %s; today lent %s, borrowed %s, own link %s%s\n", lends(s.Lends, s.Quota, s.Left), bytes(s.Lent), bytes(s.Borrowed), bytes(s.Own), capOf(s.Cap))
 	}
 }
 

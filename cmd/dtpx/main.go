@@ -15,6 +15,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -40,13 +41,13 @@ func commands() []command {
 		{"status", "[-json]", "what the running node does now", (*cli).status},
 		{"peers", "[-json]", "members of the group: who is here, who lent what", (*cli).peers},
 		{"group", "new [-trusted]|join CODE|leave|code|block KEY", "machines that lend each other their links", (*cli).group},
-		{"ca", "path|show|export [-der]", "the local certificate authority", (*cli).ca},
+		{"ca", "path|show|export [-der]|retry [HOST]", "the local certificate authority", (*cli).ca},
 		{"cache", "ls|stat|rm URL|purge|verify [-json]", "the disk cache", (*cli).cache},
 		{"config", "check [F]", "check a config file", (*cli).config},
 		{"version", "", "print the version", (*cli).version},
 		{"help", "", "print this", (*cli).help},
-		{"setup", "PROGRAM [-undo]", "", later("setup", "settings of other programs; the first lines of dtpx serve say what to set")},
-		{"why", "URL", "", later("why", "explanations; /api/v1/downloads gives the reason of each download")},
+		{"setup", "PROGRAM [-undo]", "", later("setup", "the first lines of dtpx serve say what to set")},
+		{"why", "URL", "", later("why", "dtpx status gives the reason of each download")},
 	}
 }
 
@@ -56,9 +57,9 @@ type usageError struct{ error }
 func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // later is a command that this version does not have yet.
-func later(name, what string) func(*cli, []string) error {
+func later(name, instead string) func(*cli, []string) error {
 	return func(*cli, []string) error {
-		return fmt.Errorf("%s is not in this version (%s): %s comes later", name, version, what)
+		return fmt.Errorf("%s is not in this version (%s): %s", name, version, instead)
 	}
 }
 
@@ -132,6 +133,40 @@ func parse(f *flag.FlagSet, args []string) error {
 		return err
 	}
 	return usage("%s: %v; %s -h lists the flags", strings.TrimPrefix(f.Name(), "dtpx "), err, f.Name())
+}
+
+// noVerb is wrong usage of a command that has verbs, or help with them: args do
+// not begin with one.
+func (c *cli) noVerb(name, verbs string, args []string) error {
+	if len(args) == 0 {
+		return usage("%s wants %s", name, verbs)
+	}
+	if strings.HasPrefix(args[0], "-") {
+		if err := parse(c.flags(name, synopsis(name)), args); err != nil {
+			return err
+		}
+	}
+	return usage("%s wants %s, not %q", name, verbs, args[0])
+}
+
+func synopsis(name string) string {
+	all := commands()
+	return all[slices.IndexFunc(all, func(cmd command) bool { return cmd.name == name })].args
+}
+
+// parseAll is parse for commands that take flags only.
+func parseAll(f *flag.FlagSet, args []string) error {
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	return none(f)
+}
+
+func none(f *flag.FlagSet) error {
+	if f.NArg() == 0 {
+		return nil
+	}
+	return usage("%s takes no %q", strings.TrimPrefix(f.Name(), "dtpx "), f.Arg(0))
 }
 
 func (c *cli) version([]string) error {

@@ -19,6 +19,7 @@ import (
 	"dtpx/certs"
 	"dtpx/cluster"
 	"dtpx/cmd/dtpx/internal/config"
+	"dtpx/cmd/dtpx/internal/traffic"
 	"dtpx/proxy"
 	ranges "dtpx/range"
 )
@@ -43,6 +44,7 @@ type node struct {
 	router     *router
 	cluster    *cluster.Cluster // nil: of get, which borrows from nobody
 	guard      *proxy.Guard
+	traffic    traffic.Meter
 	hop        string // this node's random name, against loops
 	server     *proxy.Server
 	started    time.Time
@@ -126,7 +128,10 @@ func (n *node) wireOutbound() error {
 	}
 	n.out = out
 	n.guard = new(proxy.Guard)
-	n.router = newRouter(out, n.engine, n.cache, n.guard)
+	if out.upstream == nil { // a parent proxy may be anywhere
+		n.traffic.Counts = traffic.Internet(n.cfg.Cluster.Lend.Allow)
+	}
+	n.router = newRouter(out, n.engine, n.cache, n.guard, &n.traffic)
 	return nil
 }
 

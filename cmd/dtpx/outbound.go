@@ -171,7 +171,7 @@ func (o *outbound) viaConnect(ctx context.Context, dial proxy.DialFunc, addr str
 	}
 	conn, err := dial(ctx, "tcp", hostPort(o.upstream, port))
 	if err != nil {
-		return nil, fmt.Errorf("dial parent proxy: %w", err)
+		return nil, &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} // as net/http calls it
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()

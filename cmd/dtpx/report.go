@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"dtpx/cluster"
 	"dtpx/proxy"
 	ranges "dtpx/range"
 )
@@ -27,6 +28,7 @@ type status struct {
 	Running    int               `json:"running"`
 	Group      string            `json:"group"` // "" = in none
 	Peers      int               `json:"peers"` // that are here
+	Spending   *cluster.Self     `json:"spending,omitempty"`
 	Totals     ranges.Stats      `json:"totals"`
 	Cache      cacheDoc          `json:"cache"`
 	Later      []string          `json:"not_in_this_version"`
@@ -49,7 +51,7 @@ func (n *node) status() status {
 		State: n.dir, Config: n.configFile,
 		CA:         caStatus{n.path("ca.pem"), n.ca.Fingerprint(), n.ca.Certificate().NotAfter},
 		Accelerate: n.cfg.Accelerate.Enabled, Intercept: n.cfg.Intercept.Enabled,
-		Tunnelled: n.server.Tunnelled(), Running: totals.Active, Group: group, Peers: peers, Totals: totals, Cache: n.cacheDoc(), Later: []string{"setup", "why"},
+		Tunnelled: n.server.Tunnelled(), Running: totals.Active, Group: group, Peers: peers, Spending: n.cluster.Self(), Totals: totals, Cache: n.cacheDoc(), Later: []string{"setup", "why"},
 	}
 }
 

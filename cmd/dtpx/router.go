@@ -8,19 +8,10 @@ import (
 	"time"
 
 	"dtpx/cache"
+	"dtpx/cmd/dtpx/internal/traffic"
 	"dtpx/proxy"
 	ranges "dtpx/range"
 )
-
-// route is the way of one kind of client: its own connection pool, because a
-// connection to this machine's loopback must not be reused for a client that
-// may not dial it.
-type route struct {
-	base    *http.Transport
-	upgrade *http.Transport   // HTTP/1.1 only: other protocols cannot be switched
-	fetch   http.RoundTripper // the cache before the engine, or the engine alone
-	dial    proxy.DialFunc    // for tunnels
-}
 
 // router is the http.RoundTripper and dialler of the proxy: it chooses the
 // route by who asks, and honours the wish to be left alone.
@@ -32,26 +23,13 @@ type router struct {
 
 const dialTimeout = 15 * time.Second
 
-func newRouter(o *outbound, e *ranges.Engine, c *cache.Cache, g *proxy.Guard) *router {
-	plain := &net.Dialer{Timeout: dialTimeout}
-	guarded := &net.Dialer{Timeout: dialTimeout, Control: g.Control}
-	r := &router{guard: g, local: newRoute(o, e, c, "local", plain.DialContext), remote: newRoute(o, e, c, "remote", guarded.DialContext)}
+func newRouter(o *outbound, e *ranges.Engine, c *cache.Cache, g *proxy.Guard, t *traffic.Meter) *router {
+	plain := t.Watch((&net.Dialer{Timeout: dialTimeout}).DialContext)
+	guarded := t.Watch((&net.Dialer{Timeout: dialTimeout, Control: g.Control}).DialContext)
+	r := &router{guard: g, local: newRoute(o, e, c, "local", plain), remote: newRoute(o, e, c, "remote", guarded)}
 	if o.upstream != nil { // the parent proxy is the owner's choice wherever it is
-		r.remote = newRoute(o, e, c, "remote", plain.DialContext)
+		r.remote = newRoute(o, e, c, "remote", plain)
 		r.hop = o.hop
-	}
-	return r
-}
-
-func newRoute(o *outbound, e *ranges.Engine, c *cache.Cache, realm string, dial proxy.DialFunc) *route {
-	base := o.transport(dial)
-	up := base.Clone()
-	up.ForceAttemptHTTP2 = false
-	up.Protocols = new(http.Protocols)
-	up.Protocols.SetHTTP1(true)
-	r := &route{base: base, upgrade: up, dial: o.tunnel(dial), fetch: &ranges.Transport{Base: base, Engine: e, Realm: realm}}
-	if c != nil {
-		r.fetch = &cache.Transport{Cache: c, Next: r.fetch, Realm: realm, Watch: e.Cached}
 	}
 	return r
 }
@@ -98,13 +76,22 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 			req.Header.Add(proxy.HopField, r.hop)
 		}
 	}
-	switch {
-	case req.Header.Get("Upgrade") != "":
+	// What is no read is not kept or accelerated in any case, but may end what is
+	// stored (RFC 9111 §4.4), whoever wants to be left alone.
+	reads := req.Method == http.MethodGet || req.Method == http.MethodHead
+	switch upgrades := req.Header.Get("Upgrade") != ""; {
+	case upgrades && reads:
 		return way.upgrade.RoundTrip(req)
-	case bypass == "1":
+	case upgrades:
+		return way.change.RoundTrip(req)
+	case req.Body != nil && req.Body != http.NoBody:
+		return way.withContent(req)
+	case bypass == "1" && reads:
 		return way.base.RoundTrip(req)
 	}
-	return way.fetch.RoundTrip(req)
+	resp, err := way.fetch.RoundTrip(req)
+	way.h2.learn(req, resp)
+	return resp, err
 }
 
 // Hit implements proxy.Hitter.
@@ -128,6 +115,7 @@ func (r *router) close() {
 	for _, w := range []*route{r.local, r.remote} {
 		w.base.CloseIdleConnections()
 		w.upgrade.CloseIdleConnections()
+		w.content.CloseIdleConnections()
 	}
 }
 

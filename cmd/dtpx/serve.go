@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -35,6 +36,9 @@ func (f serveFlags) load() (config.Config, error) {
 		}
 	}
 	if f.listen != "" {
+		if err := config.Listen(f.listen); err != nil {
+			return cfg, fmt.Errorf("-listen: %w", err)
+		}
 		cfg.Listen = f.listen
 	}
 	if f.state != "" {
@@ -47,17 +51,19 @@ func (c *cli) serve(args []string) error {
 	var f serveFlags
 	fl := c.flags("serve", "[-config F] [-listen ADDR] [-state DIR]")
 	fl.StringVar(&f.file, "config", "", "config `FILE`; proxy.yaml in the sources explains every key")
-	fl.StringVar(&f.listen, "listen", "", "`ADDR`ess of the proxy (default 127.0.0.1:3128)")
-	fl.StringVar(&f.state, "state", "", "`DIR`ectory of the CA and what was learnt")
-	if err := parse(fl, args); err != nil {
+	fl.StringVar(&f.listen, "listen", "", "`ADDR` of the proxy (default 127.0.0.1:3128)")
+	fl.StringVar(&f.state, "state", "", "`DIR` of the CA and what was learnt")
+	if err := parseAll(fl, args); err != nil {
 		return err
-	}
-	if fl.NArg() > 0 {
-		return usage("serve takes no arguments, got %q", fl.Arg(0))
 	}
 	cfg, err := f.load()
 	if err != nil {
 		return err
+	}
+	if f.file != "" { // others read it too, from where they are
+		if f.file, err = filepath.Abs(f.file); err != nil {
+			return err
+		}
 	}
 	return c.serveConfig(f, cfg)
 }
@@ -91,6 +97,9 @@ func listen(addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("%s is in use: another dtpx may be running (dtpx status tells); choose another with -listen", addr)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("may not listen on %s: ports below 1024 need root; choose another with -listen", addr)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		host, _, _ := net.SplitHostPort(addr)
+		return nil, fmt.Errorf("this machine has no address %s to listen on; choose another with -listen", host)
 	}
 	return nil, fmt.Errorf("listen: %w", err)
 }

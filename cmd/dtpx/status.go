@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,8 +30,11 @@ func findNode(state string) (*running, error) {
 		return nil, err
 	}
 	rec, err := loadNode(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w; ask as the user whose dtpx it is, or as root", err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("no node is running with the state in %s (start one with dtpx serve)", dir)
+		return nil, fmt.Errorf("no node is running with the state in %s (start one with dtpx serve, or name its state with -state)", dir)
 	}
 	token, _ := os.ReadFile(filepath.Join(dir, tokenFile))
 	r := &running{addr: rec.Listen, dir: dir, token: strings.TrimSpace(string(token)),
@@ -69,8 +74,8 @@ func (r *running) read(path string, v any) error {
 func (c *cli) status(args []string) error {
 	fl := c.flags("status", "[-json] [-state DIR]")
 	asJSON := fl.Bool("json", false, "print what the API answers")
-	state := fl.String("state", "", "`DIR`ectory of the node's state")
-	if err := parse(fl, args); err != nil {
+	state := fl.String("state", "", "`DIR` of the node's state")
+	if err := parseAll(fl, args); err != nil {
 		return err
 	}
 	r, err := findNode(*state)
@@ -97,30 +102,37 @@ func (c *cli) status(args []string) error {
 	if err := r.read("/api/v1/peers", &group); err != nil {
 		return err
 	}
-	c.printStatus(s, group.Note, ds)
+	c.printStatus(s, group, ds)
 	return nil
 }
 
 // shownDownloads is how many finished downloads status lists.
 const shownDownloads = 5
 
-func (c *cli) printStatus(s status, note string, ds []ranges.Info) {
+func (c *cli) printStatus(s status, group cluster.Info, ds []ranges.Info) {
 	fmt.Fprintf(c.out, "dtpx %s on %s, up %s, pid %d\n", s.Version, s.Listen, time.Duration(s.Uptime*1e9).Round(time.Second), s.PID)
 	fmt.Fprintf(c.out, "CA %s\n   SHA-256 %s, expires %s\n", s.CA.Path, s.CA.Fingerprint, s.CA.Expires.Format("2006-01-02"))
 	if s.Group != "" {
 		fmt.Fprintf(c.out, "group %q, %d other members here (dtpx peers)\n", s.Group, s.Peers)
+		c.printSpending(s.Spending)
 	}
-	if note != "" {
-		fmt.Fprintln(c.out, note)
+	if group.Trouble != "" {
+		c.printTrouble(group)
+	}
+	if group.Note != "" {
+		fmt.Fprintln(c.out, group.Note)
 	}
 	switch {
 	case s.Cache.Off != "":
 		fmt.Fprintf(c.out, "cache off: %s\n", s.Cache.Off)
 	case s.Cache.Enabled:
-		fmt.Fprintf(c.out, "cache %s of %s, %d hits saved %s (dtpx cache stat)\n", bytes(s.Cache.Bytes), bytes(s.Cache.Size), s.Cache.Hits, bytes(s.Cache.HitBytes))
+		fmt.Fprintf(c.out, "cache %s of %s, %d hits, saved %s in all (dtpx cache stat)\n", bytes(s.Cache.Bytes), bytes(s.Cache.Size), s.Cache.Hits, bytes(s.Cache.HitBytes+s.Cache.KeptBytes+s.Cache.Borrowed))
 	}
 	for _, t := range s.Tunnelled {
 		fmt.Fprintf(c.out, "not intercepted: %s for %s (%s)\n", t.Host, t.Client, t.Reason)
+	}
+	if len(s.Tunnelled) > 0 {
+		fmt.Fprintln(c.out, "   for a day; dtpx ca retry once these programs trust the CA")
 	}
 	shown := 0
 	for _, d := range ds {

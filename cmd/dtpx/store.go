@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -18,11 +19,18 @@ func (n *node) openCache() (err error) {
 	if !n.cfg.Cache.Enabled {
 		return nil
 	}
-	n.cache, err = cache.Open(cacheOptions(n.cfg, n.dir))
-	if errors.Is(err, cache.ErrInUse) {
-		return fmt.Errorf("%w; another dtpx uses it: choose another with cache.dir", err)
-	}
+	n.cache, err = openStore(n.cfg, n.dir, n.log)
 	return err
+}
+
+func openStore(cfg config.Config, state string, log *slog.Logger) (*cache.Cache, error) {
+	o := cacheOptions(cfg, state)
+	o.Log = log
+	c, err := cache.Open(o)
+	if errors.Is(err, cache.ErrInUse) {
+		return nil, fmt.Errorf("the cache directory %s is in use by another process, which may be a dtpx with another state: choose another with cache.dir", o.Dir)
+	}
+	return c, err
 }
 
 func cacheOptions(cfg config.Config, state string) cache.Options {
@@ -64,6 +72,9 @@ func (n *node) cacheDoc() cacheDoc {
 
 // Do implements proxy.Doer.
 func (n *node) Do(ctx context.Context, name string, args url.Values) (any, error) {
+	if name == "ca-retry" {
+		return forgotten{n.server.Forget(args.Get("host"))}, nil
+	}
 	what, ok := strings.CutPrefix(name, "cache-")
 	if !ok {
 		return nil, fmt.Errorf("there is nothing called %q to do", name)
@@ -74,8 +85,17 @@ func (n *node) Do(ctx context.Context, name string, args url.Values) (any, error
 	return doCache(ctx, n.cache, what, args.Get("url"))
 }
 
-// doCache is what dtpx cache does, in the running node or without one.
+// doCache is what dtpx cache does, in the running node or without one. Of a disk
+// that is off there is nothing to tell or to take out.
 func doCache(ctx context.Context, c *cache.Cache, what, rawURL string) (any, error) {
+	result, err := doOnDisk(ctx, c, what, rawURL)
+	if off := c.Stats().Off; off != "" && what != "stat" {
+		return nil, fmt.Errorf("the cache is off: %s", off)
+	}
+	return result, err
+}
+
+func doOnDisk(ctx context.Context, c *cache.Cache, what, rawURL string) (any, error) {
 	switch what {
 	case "ls":
 		return c.List(), nil
@@ -112,6 +132,7 @@ func (n *node) writeCacheMetrics(w io.Writer) {
 		{"dtpx_cache_hits_total", "counter", "Answers for which the origin was not asked.", s.Hits},
 		{"dtpx_cache_hit_bytes_total", "counter", "Bytes of their bodies.", s.HitBytes},
 		{"dtpx_cache_validated_total", "counter", "Answers that the origin only had to confirm.", s.Validated},
+		{"dtpx_cache_kept_bytes_total", "counter", "Bytes of answers that the origin only confirmed or completed, which were in the cache.", s.KeptBytes},
 		{"dtpx_cache_completed_total", "counter", "Missing parts of responses that were fetched.", s.Completed},
 		{"dtpx_cache_borrowed_bytes_total", "counter", "Bytes asked of neighbours' caches.", s.Borrowed},
 		{"dtpx_cache_given_bytes_total", "counter", "Bytes given to neighbours from the cache.", s.Given},

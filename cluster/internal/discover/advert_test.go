@@ -114,11 +114,16 @@ func TestCandidateAddresses(t *testing.T) {
 	}
 }
 
+// A link hears of the addresses that the node has there, and of none on other LANs.
 func TestTells(t *testing.T) {
 	l := link{prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.2.1/24"), netip.MustParsePrefix("fe80::2/64")}}
-	got := l.tells(addrs("10.0.1.1", "10.0.2.1", "fe80::1%eth1", "fe80::2%eth2", "10.0.1.1"))
-	if want := addrs("10.0.2.1", "fe80::2", "10.0.1.1"); !slices.Equal(got, want) {
-		t.Errorf("got %v", got)
+	for _, c := range []struct{ all, want []netip.Addr }{
+		{addrs("10.0.1.1", "10.0.2.1", "fe80::1%eth1", "fe80::2%eth2", "10.0.1.1"), addrs("10.0.2.1", "fe80::2")},
+		{addrs("192.0.2.7"), addrs("192.0.2.7")}, // told by the configuration
+	} {
+		if got := l.tells(c.all); !slices.Equal(got, c.want) {
+			t.Errorf("of %v: %v", c.all, got)
+		}
 	}
 }
 

@@ -65,8 +65,8 @@ func (l link) candidate(a netip.Addr) (netip.Addr, bool) {
 	return a, a.IsPrivate() || a.IsLinkLocalUnicast() || l.onLink(a)
 }
 
-// tells are the addresses to advertise on the link: the node's, and of link-local
-// IPv6 ones only the link's own.
+// tells are the addresses to advertise on the link: the link's own if the node has any
+// there, else (behind a router that translates) what others are told.
 func (l link) tells(all []netip.Addr) (out []netip.Addr) {
 	for _, a := range all {
 		a = a.WithZone("").Unmap()
@@ -75,16 +75,9 @@ func (l link) tells(all []netip.Addr) (out []netip.Addr) {
 			out = append(out, a)
 		}
 	}
-	// The link's own addresses come first: there may be too many.
-	slices.SortStableFunc(out, func(a, b netip.Addr) int {
-		return b2i(l.onLink(b)) - b2i(l.onLink(a))
-	})
-	return out[:min(len(out), addrsMax)]
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
+	// Who is on this link has no use for addresses on others, and no need to know them.
+	if slices.ContainsFunc(out, l.onLink) {
+		out = slices.DeleteFunc(out, func(a netip.Addr) bool { return !l.onLink(a) })
 	}
-	return 0
+	return out[:min(len(out), addrsMax)]
 }

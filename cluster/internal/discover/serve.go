@@ -75,7 +75,11 @@ func (s *Service) serve(l link, a advert) error {
 	if err != nil {
 		return err
 	}
-	s.servers = append(s.servers, &server{made})
+	each := &server{made}
+	s.servers = append(s.servers, each)
+	if err := each.ownLink(l.ifc.Name); err != nil {
+		s.log.add("answers questions of other links", err)
+	}
 	return nil
 }
 

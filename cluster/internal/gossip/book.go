@@ -46,6 +46,7 @@ type book struct {
 	self     group.NodeID
 	loopback bool
 	contacts *contacts
+	near     func(netip.Addr) bool
 
 	mu      sync.Mutex // guards entries
 	entries map[string]*entry
@@ -157,7 +158,7 @@ func (b *book) living() (all []entry) {
 func (b *book) members() []Member {
 	all := b.living()
 	slices.SortFunc(all, func(x, y entry) int {
-		return cmp.Or(slices.Compare(x.id[:], y.id[:]), b.rank(x)-b.rank(y), y.since.Compare(x.since), cmp.Compare(x.name, y.name))
+		return cmp.Or(slices.Compare(x.id[:], y.id[:]), b.rank(x.id, b.ways(x)[0])-b.rank(y.id, b.ways(y)[0]), y.since.Compare(x.since), cmp.Compare(x.name, y.name))
 	})
 	var out []Member
 	for _, e := range all {
@@ -165,20 +166,14 @@ func (b *book) members() []Member {
 			out = append(out, Member{ID: e.id, Meta: e.meta, Since: e.since, Session: e.session})
 		}
 		m := &out[len(out)-1]
-		if len(m.Addrs) < sessionsMax && !slices.Contains(m.Addrs, e.addr) {
-			m.Addrs = append(m.Addrs, e.addr)
+		for _, at := range b.ways(e) {
+			if len(m.Addrs) < sessionsMax && !slices.Contains(m.Addrs, at) {
+				m.Addrs = append(m.Addrs, at)
+			}
 		}
 		if e.since.Before(m.Since) {
 			m.Since = e.since
 		}
 	}
 	return out
-}
-
-// rank is lower for an address at which the node has proven its key.
-func (b *book) rank(e entry) int {
-	if b.contacts.proven(e.id, e.addr.Addr()) {
-		return 0
-	}
-	return 1
 }

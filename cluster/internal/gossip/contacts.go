@@ -96,14 +96,22 @@ func (c *contacts) found(at netip.AddrPort) {
 	delete(c.gone, at)
 }
 
-// retry picks up to n addresses to try, those first that waited longest, and
-// none of nodes that are here by another address.
-func (c *contacts) retry(n int, here func(group.NodeID) bool, now time.Time) []netip.AddrPort {
+// retryMost bounds the pause between two tries of one address. It is as long as the member
+// had been gone at the last one: this machine may have moved to where nobody is.
+const retryMost = 2 * time.Minute
+
+func (l *lost) due(now time.Time) bool {
+	return l.tried.IsZero() || now.Sub(l.tried).Abs() >= min(l.tried.Sub(l.when), retryMost)
+}
+
+// retry picks up to n addresses to try that are due, or all if woken; those first that
+// waited longest, and none of nodes that are here by another address.
+func (c *contacts) retry(n int, woken bool, here func(group.NodeID) bool, now time.Time) []netip.AddrPort {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var due []netip.AddrPort
 	for at, l := range c.gone {
-		if !here(l.id) {
+		if !here(l.id) && (woken || l.due(now)) {
 			due = append(due, at)
 		}
 	}

@@ -49,9 +49,9 @@ func newEra(o Options, at netip.AddrPort, c *contacts, meta func() []byte, chang
 	}
 	e := &era{
 		at:   at,
-		book: &book{self: o.ID, loopback: at.Addr().IsLoopback(), contacts: c, entries: map[string]*entry{}},
-		wire: newTransport(o.Wire, at, c, o.Now),
+		book: &book{self: o.ID, loopback: at.Addr().IsLoopback(), contacts: c, near: o.Near, entries: map[string]*entry{}},
 	}
+	e.wire = newTransport(o.Wire, at, e.book, o.Now)
 	name := nodeName(o.ID, newSession())
 	e.events = events{self: name, book: e.book, contacts: c, now: o.Now, meta: meta, changed: changed}
 
@@ -91,7 +91,7 @@ func (e *era) join(to netip.AddrPort) error {
 func (e *era) known(at netip.AddrPort) bool {
 	who, answered := e.book.contacts.who(at)
 	for _, each := range e.book.living() {
-		if each.addr == at || answered && each.id == who {
+		if each.isAt(at) || answered && each.id == who {
 			return true
 		}
 	}
@@ -143,7 +143,7 @@ func (v *events) NotifyUpdate(n *memberlist.Node) {
 // NotifyLeave implements memberlist.EventDelegate.
 func (v *events) NotifyLeave(n *memberlist.Node) {
 	if e, ok := v.book.left(n.Name, v.now()); ok && e.id != v.book.self {
-		v.contacts.lose(e.id, e.addr, v.now())
+		v.book.lose(e, v.now())
 	}
 	v.changed()
 }

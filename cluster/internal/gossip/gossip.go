@@ -2,7 +2,7 @@
 // each says of itself: hashicorp/memberlist over the peer port.
 //
 // A node tells its name in memberlist's sense, "<NodeID>.<session>", one address
-// and up to 512 bytes of Meta. The session is random and made anew whenever the
+// and up to 512 bytes of Meta, with more addresses if it is on several LANs. The session is random and made anew whenever the
 // node starts or its address changes, so restarts, DHCP, sleep and someone who
 // advertises another's identity never meet memberlist's rules for conflicting
 // names: whoever lies can only add an entry. Members merges sessions by NodeID,
@@ -30,7 +30,7 @@ import (
 	"dtpx/cluster/internal/group"
 )
 
-// Options is what a Pool needs. All but Seeds, Now and Log are required.
+// Options is what a Pool needs. All but Seeds, Near, Now and Log are required.
 type Options struct {
 	ID      group.NodeID
 	Keyring [][]byte // group.Keys.GossipKeys: the first one encrypts
@@ -46,6 +46,10 @@ type Options struct {
 	// Seeds are more addresses where members may be: configured, found by
 	// mDNS, last known. They are asked for every 10 to 30 s.
 	Seeds func() []netip.AddrPort
+
+	// Near reports whether an address is another machine's on a LAN that this one is
+	// on; nil: none is. It is asked for each packet.
+	Near func(netip.Addr) bool
 
 	Now func() time.Time // nil: time.Now
 	Log *slog.Logger     // nil: none
@@ -85,7 +89,7 @@ type Packet struct {
 // Member is a living member other than this node.
 type Member struct {
 	ID    group.NodeID
-	Addrs []netip.AddrPort // 1 to 4: proven ones first, then the newest
+	Addrs []netip.AddrPort // 1 to 4: those near first, then proven ones, then the newest
 	Meta  Meta             // of the session that the first address belongs to
 
 	// Since is when this node first heard of it, of the oldest session that is

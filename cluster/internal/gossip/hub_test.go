@@ -19,6 +19,13 @@ type hub struct {
 	mu    sync.Mutex
 	wires map[netip.AddrPort]*memWire
 	cut   func(a, b netip.Addr) bool // true: no way from a to b
+	tap   []tapped                   // what an eavesdropper has heard, if there is one
+	taps  bool
+}
+
+type tapped struct {
+	to netip.AddrPort
+	p  Packet
 }
 
 // handshakeBytes is what each side of a stream sends for mutual TLS 1.3 with the
@@ -82,6 +89,36 @@ func (h *hub) way(from, to netip.AddrPort) (*memWire, error) {
 	return w, nil
 }
 
+func (h *hub) eavesdrop(on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.taps = on
+}
+
+func (h *hub) hear(to netip.AddrPort, p Packet) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.taps {
+		h.tap = append(h.tap, tapped{to, p})
+	}
+}
+
+// replay sends again what was heard until now, to those who are there still.
+func (h *hub) replay() {
+	h.mu.Lock()
+	all := h.tap[:len(h.tap):len(h.tap)]
+	h.mu.Unlock()
+	for _, each := range all {
+		if there, err := h.way(each.p.From, each.to); err == nil {
+			select {
+			case there.packets <- Packet{Buf: append([]byte(nil), each.p.Buf...), From: each.p.From}:
+			default:
+			}
+			time.Sleep(100 * time.Microsecond) // or the queue would be full
+		}
+	}
+}
+
 func (w *memWire) WriteTo(b []byte, to netip.AddrPort) error {
 	n := int64(len(b) + packetHeaders)
 	w.sent.Add(n)
@@ -91,6 +128,7 @@ func (w *memWire) WriteTo(b []byte, to netip.AddrPort) error {
 		return nil // as UDP does
 	}
 	there.got.Add(n)
+	w.hub.hear(to, Packet{Buf: append([]byte(nil), b...), From: w.Advertise()})
 	// No time.AfterFunc for a delay: many of them in a bubble end the race
 	// detector by SIGSEGV (Go 1.26, in time.goFunc).
 	select {

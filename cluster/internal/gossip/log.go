@@ -5,13 +5,22 @@ import (
 	"context"
 	"log"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
 
-// quietFor keeps strangers and broken networks from filling the log: one
-// warning in this time, with the number of those left out.
-const quietFor = 10 * time.Second
+// Strangers and broken networks must not fill the log: one warning in quietFor, with the
+// number of those left out. Where they go on, as with a firewall that lets no UDP pass,
+// each is followed by twice the quiet, until none has come for calmFor.
+const (
+	quietFor  = 10 * time.Second
+	quietMost = time.Hour
+	calmFor   = 10 * time.Minute
+)
+
+// usual is what memberlist warns of whenever a member is started again or was asleep.
+var usual = []string{"Refuting a suspect message", "Refuting a dead message", "Got ping for unexpected node", "Failed fallback TCP ping"}
 
 // logWriter takes memberlist's lines, "[LEVEL] memberlist: text". They hold names,
 // addresses and metadata; keys are never among them.
@@ -20,7 +29,9 @@ type logWriter struct {
 	now func() time.Time
 
 	mu     sync.Mutex // guards what follows
+	last   time.Time  // one came
 	said   time.Time
+	quiet  time.Duration // after said
 	unsaid int
 }
 
@@ -32,7 +43,8 @@ func newLogger(l *slog.Logger, now func() time.Time) *log.Logger {
 func (w *logWriter) Write(line []byte) (int, error) {
 	level, text, _ := bytes.Cut(bytes.TrimSpace(line), []byte("] "))
 	text = bytes.TrimPrefix(text, []byte("memberlist: "))
-	if !bytes.HasPrefix(level, []byte("[WARN")) && !bytes.HasPrefix(level, []byte("[ERR")) {
+	warns := bytes.HasPrefix(level, []byte("[WARN")) || bytes.HasPrefix(level, []byte("[ERR"))
+	if !warns || slices.ContainsFunc(usual, func(s string) bool { return bytes.HasPrefix(text, []byte(s)) }) {
 		if w.log.Enabled(context.Background(), slog.LevelDebug) {
 			w.log.Debug("membership", "says", string(text))
 		}
@@ -40,11 +52,16 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now := w.now(); now.Sub(w.said).Abs() >= quietFor {
-		w.log.Warn("membership", "says", string(text), "unsaid", w.unsaid)
-		w.said, w.unsaid = now, 0
-	} else {
-		w.unsaid++
+	now := w.now()
+	if now.Sub(w.last).Abs() > calmFor {
+		w.quiet = 0
 	}
+	w.last = now
+	if now.Sub(w.said).Abs() < w.quiet {
+		w.unsaid++
+		return len(line), nil
+	}
+	w.log.Warn("membership", "says", string(text), "unsaid", w.unsaid)
+	w.said, w.unsaid, w.quiet = now, 0, max(quietFor, min(2*w.quiet, quietMost))
 	return len(line), nil
 }

@@ -71,7 +71,7 @@ func (p *Pool) search(ctx context.Context, woken bool) {
 		goneMost, seedsMost = 2*goneMost, 2*seedsMost
 		p.compare(ctx, e)
 	}
-	tries := p.contacts.retry(goneMost, p.here(e), p.o.Now())
+	tries := p.contacts.retry(goneMost, woken, p.here(e), p.o.Now())
 	if p.o.Seeds != nil {
 		tries = append(tries, pick(p.o.Seeds(), seedsMost, e.known)...)
 	}

@@ -3,6 +3,8 @@ package gossip
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -16,7 +18,13 @@ type Meta struct {
 	Quota  int64  // bytes that it lends per day, 0 unlimited
 	Left   int64  // bytes of Quota left today, -1 unlimited
 	Digest uint64 // version of the summary of its cache, 0 none
+
+	// Also are more addresses of its machine, on other LANs, at which the same port
+	// answers: the valid ones come first.
+	Also [alsoMax]netip.Addr
 }
+
+const alsoMax = 3
 
 // The wire form: a version, then fields as key, length, value. Numbers are
 // varints, and zero values are left out. Fields that are not known are skipped,
@@ -32,6 +40,7 @@ const (
 	keyQuota  = 4
 	keyLeft   = 5
 	keyDigest = 6
+	keyAlso   = 7 // once for each address, 4 or 16 bytes
 )
 
 var errMeta = errors.New("malformed metadata")
@@ -52,6 +61,11 @@ func (m Meta) encode() []byte {
 	}
 	if m.Digest != 0 {
 		b = field(b, keyDigest, binary.AppendUvarint(nil, m.Digest))
+	}
+	for _, a := range m.Also {
+		if a = a.Unmap().WithZone(""); a.IsValid() {
+			b = field(b, keyAlso, a.AsSlice())
+		}
 	}
 	return b
 }
@@ -109,10 +123,21 @@ func (m *Meta) set(key byte, value []byte) (ok bool) {
 		n := 0
 		m.Digest, n = binary.Uvarint(value)
 		ok = n == len(value) && n > 0
+	case keyAlso:
+		return m.addAlso(value)
 	default:
 		ok = true
 	}
 	return ok
+}
+
+// addAlso takes one more address; a later version may have more of them.
+func (m *Meta) addAlso(value []byte) (ok bool) {
+	a, ok := netip.AddrFromSlice(value)
+	if i := slices.Index(m.Also[:], netip.Addr{}); ok && i >= 0 {
+		m.Also[i] = a
+	}
+	return ok && !a.Is4In6()
 }
 
 func number(b []byte) (int64, bool) {

@@ -42,7 +42,7 @@ var (
 	errKeys  = errors.New("membership needs keys")
 )
 
-const joinsMax = 8 // dials to members at a time
+const joinsMax = 12 // dials to members at a time; who calls Join for all that was found takes 8
 
 // Start begins, alone: Join, Seeds and those who join bring others. While
 // Wire.Advertise is invalid there is no membership.
@@ -153,7 +153,7 @@ func (p *Pool) follow() error {
 		p.list, p.moving = old.book.members(), true
 		_ = old.list.Shutdown()
 		for _, e := range old.book.living() {
-			p.contacts.lose(e.id, e.addr, p.o.Now())
+			old.book.lose(e, p.o.Now())
 		}
 	}
 	if !at.IsValid() {

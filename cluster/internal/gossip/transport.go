@@ -23,6 +23,7 @@ type transport struct {
 	wire     Wire
 	at       netip.AddrPort
 	contacts *contacts
+	route    func(name string, to netip.AddrPort) netip.AddrPort
 	now      func() time.Time
 
 	packets chan *memberlist.Packet
@@ -42,8 +43,8 @@ const (
 	streamMax = 2 << 20
 )
 
-func newTransport(w Wire, at netip.AddrPort, c *contacts, now func() time.Time) *transport {
-	t := &transport{wire: w, at: at, contacts: c, now: now,
+func newTransport(w Wire, at netip.AddrPort, b *book, now func() time.Time) *transport {
+	t := &transport{wire: w, at: at, contacts: b.contacts, route: b.route, now: now,
 		packets: make(chan *memberlist.Packet, packetQueue), streams: make(chan net.Conn)}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
@@ -78,13 +79,14 @@ func (t *transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, e
 	if err != nil {
 		return time.Time{}, err
 	}
-	if !reachable(to.Addr().Unmap(), t.at.Addr().IsLoopback()) {
+	to = t.route(a.Name, netip.AddrPortFrom(to.Addr().Unmap(), to.Port()))
+	if !reachable(to.Addr(), t.at.Addr().IsLoopback()) {
 		return time.Time{}, errAddress
 	}
 	if err := t.ctx.Err(); err != nil {
 		return time.Time{}, err
 	}
-	return time.Now(), t.wire.WriteTo(b, netip.AddrPortFrom(to.Addr().Unmap(), to.Port()))
+	return time.Now(), t.wire.WriteTo(b, to)
 }
 
 // DialTimeout implements memberlist.Transport.
@@ -94,7 +96,7 @@ func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 
 // DialAddressTimeout implements memberlist.NodeAwareTransport.
 func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	to, err := target(a)
+	to, err := t.target(a)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +125,7 @@ func joinAddress(to netip.AddrPort) string {
 
 // target is where a stream goes. What does not come from Join was told by
 // members.
-func target(a memberlist.Address) (netip.AddrPort, error) {
+func (t *transport) target(a memberlist.Address) (netip.AddrPort, error) {
 	if text, ok := strings.CutPrefix(a.Name, joinMark); ok {
 		return netip.ParseAddrPort(text)
 	}
@@ -131,7 +133,7 @@ func target(a memberlist.Address) (netip.AddrPort, error) {
 	if err != nil {
 		return to, err
 	}
-	return netip.AddrPortFrom(to.Addr().Unmap(), to.Port()), nil
+	return t.route(a.Name, netip.AddrPortFrom(to.Addr().Unmap(), to.Port())), nil
 }
 
 // peerOf is who proved its key on a stream.

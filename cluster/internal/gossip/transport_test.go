@@ -13,9 +13,10 @@ import (
 
 // memberlist takes "fe80::1%eth0" for a host name; a Join must reach it anyway.
 func TestJoinKeepsZones(t *testing.T) {
+	tr := newTransport(newHub().wire(addr(1)), addr(1), &book{contacts: newContacts()}, time.Now)
 	for _, text := range []string{"[fe80::1%eth0.5]:4711", "10.0.0.1:1", "[fd00::1]:65535"} {
 		name, rest, _ := strings.Cut(joinAddress(netip.MustParseAddrPort(text)), "/")
-		got, err := target(memberlist.Address{Addr: rest, Name: name})
+		got, err := tr.target(memberlist.Address{Addr: rest, Name: name})
 		if err != nil || got.String() != text {
 			t.Errorf("%s became %v, %v", text, got, err)
 		}
@@ -23,7 +24,7 @@ func TestJoinKeepsZones(t *testing.T) {
 }
 
 func TestSendsOnlyToReachable(t *testing.T) {
-	tr := newTransport(newHub().wire(addr(1)), addr(1), newContacts(), time.Now)
+	tr := newTransport(newHub().wire(addr(1)), addr(1), &book{contacts: newContacts()}, time.Now)
 	for text, ok := range map[string]bool{
 		"10.0.0.1:1": true, "[::ffff:10.0.0.1]:1": true, "[fd00::1]:1": true, "[2001:db8::1]:1": true, "169.254.1.1:1": true,
 		"127.0.0.1:1": false, "[::1]:1": false, "[::ffff:127.0.0.1]:1": false, "224.0.0.1:1": false, "0.0.0.0:1": false,

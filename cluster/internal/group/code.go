@@ -14,7 +14,8 @@ import (
 //
 //	0MG3E-KNBSY …
 //
-// Case, blanks and dashes do not matter. In each group four characters carry
+// Case, blanks, dashes and what else chat programs put around and into a text do
+// not matter. In each group four characters carry
 // 20 bits and the fifth checks them together with the group's place, so that a
 // wrong, swapped or missing character is told by the group it is in. The bits:
 //
@@ -110,7 +111,7 @@ func readSymbols(text string) (syms []byte, err error) {
 	}
 	for _, r := range text {
 		switch {
-		case unicode.IsSpace(r) || unicode.Is(unicode.Pd, r): // chats turn - into –
+		case unicode.IsSpace(r) || unicode.In(r, unicode.P, unicode.Sm, unicode.Sk, unicode.Cf): // chats turn - into –, add `, “, * and U+200B
 		case r < 128 && values[r] >= 0:
 			syms = append(syms, byte(values[r]))
 		default:
@@ -118,7 +119,7 @@ func readSymbols(text string) (syms []byte, err error) {
 		}
 	}
 	if len(syms) == 0 {
-		return nil, errors.New("join code is empty")
+		return nil, errors.New("join code is empty; dtpx group code on a member shows it")
 	}
 	return syms, nil
 }
@@ -145,7 +146,7 @@ func checkGroups(syms []byte) (data []byte, err error) {
 	want := (bits + 5*dataChars - 1) / (5 * dataChars) * groupChars
 	switch {
 	case len(syms) < want:
-		return nil, fmt.Errorf("join code: %d of %d characters: the end is missing", len(syms), want)
+		return nil, fmt.Errorf("join code: %d of %d characters: the end is missing; dtpx group code on a member shows it", len(syms), want)
 	case len(syms) > want:
 		return nil, fmt.Errorf("join code: %d characters where it should end after %d", len(syms), want)
 	}

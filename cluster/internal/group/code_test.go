@@ -35,6 +35,11 @@ func TestCodeAsPeopleTypeIt(t *testing.T) {
 		"chat's dash":  strings.ReplaceAll(c, "-", "–"),
 		"hard blanks":  strings.ReplaceAll(c, "-", "\u00a0"),
 		"line breaks":  strings.ReplaceAll(c, "-", "\n"),
+		"in quotes":    "“`" + c + "`”.",
+		"in bold":      "**" + c + "**",
+		"minus signs":  strings.ReplaceAll(c, "-", "\u2212"),
+		"unseen marks": "\ufeff\u200e" + strings.ReplaceAll(c, "-", "-\u200b") + "\u2060",
+		"soft hyphens": strings.ReplaceAll(c, "-", "\u00ad"),
 		"O instead of": strings.ReplaceAll(c, "0", "O"),
 		"l instead of": strings.ReplaceAll(c, "1", "l"),
 	} {

@@ -9,18 +9,32 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
 const keySize = 32
 
-// Keys are what a group's name and secret give. Write-once.
+// Keys are what a group's name and secret give. Write-once, but for what near holds.
 type Keys struct {
 	ca, gossip, tag, lookup hidden // ca is the seed
 
 	caCert *x509.Certificate
 	pool   *x509.CertPool
+	near   *tags
 }
+
+// tags are those of the days around one.
+type tags struct {
+	mu  sync.Mutex // guards what follows
+	day string
+	all map[string]bool
+}
+
+// tagDays is how many days off a tag is still known. Members' clocks may differ by two
+// (backDate), and somebody whose clock is wrong by months shall be refused for it, which
+// is told to people, and not remain unseen.
+const tagDays = 366
 
 // Keys derives the group's keys by the schedule in the package comment.
 func (g Group) Keys() (*Keys, error) {
@@ -31,7 +45,7 @@ func (g Group) Keys() (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive keys: %w", err)
 	}
-	k := new(Keys)
+	k := &Keys{near: new(tags)}
 	for _, d := range []struct {
 		label string
 		to    *hidden
@@ -64,15 +78,19 @@ func (k *Keys) Tag(day time.Time) string {
 	return hex.EncodeToString(mac(k.tag(), day.UTC().Format(time.DateOnly))[:16])
 }
 
-// IsTag reports whether tag is of this group, today or on a neighbouring day:
-// clocks differ and adverts are sent before midnight and read after it.
+// IsTag reports whether tag is of this group, by any clock that is not wrong by more
+// than a year.
 func (k *Keys) IsTag(tag string, now time.Time) bool {
-	for days := -1; days <= 1; days++ {
-		if hmac.Equal([]byte(tag), []byte(k.Tag(now.UTC().AddDate(0, 0, days)))) {
-			return true
+	t, today := k.near, now.UTC()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if day := today.Format(time.DateOnly); t.day != day { // a millisecond, once a day
+		t.day, t.all = day, map[string]bool{}
+		for d := -tagDays; d <= tagDays; d++ {
+			t.all[k.Tag(today.AddDate(0, 0, d))] = true
 		}
 	}
-	return false
+	return t.all[tag]
 }
 
 // Lookup is under what members ask each other for a URL.

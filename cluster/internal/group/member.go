@@ -43,7 +43,11 @@ func NewMember(keys *Keys, key NodeKey, now func() time.Time, blocked func(NodeI
 	if blocked == nil {
 		blocked = func(NodeID) bool { return false }
 	}
-	return &Member{keys: keys, key: key, id: key.ID(), now: now, blocked: blocked}, nil
+	m := &Member{keys: keys, key: key, id: key.ID(), now: now, blocked: blocked}
+	if _, err := m.certificate(); err != nil {
+		return nil, err // by such a clock it would be in no group, and say nothing
+	}
+	return m, nil
 }
 
 // ID is this node's identity.
@@ -131,9 +135,25 @@ func (m *Member) admit(state tls.ConnectionState, kinds []string, want *NodeID) 
 	return nil
 }
 
+// Itself reports that the other end of a connection whose handshake is done is this
+// very Member, or says which it is not: a machine that was cloned with this one's state
+// has its key, but a leaf of its own.
+func (m *Member) Itself(state tls.ConnectionState) (bool, error) {
+	id, err := PeerID(state)
+	if err != nil || id != m.id {
+		return false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.leaf == nil || !m.leaf.Leaf.Equal(state.PeerCertificates[0]) {
+		return false, &Refusal{Reason: Cloned, Node: id}
+	}
+	return true, nil
+}
+
 // PeerID is who is at the other end of a connection whose handshake is done
 // with a Member's configuration. It may be this node itself, or a machine
-// cloned with its state: compare with ID.
+// cloned with its state: see Itself.
 func PeerID(state tls.ConnectionState) (NodeID, error) {
 	if !state.HandshakeComplete || len(state.PeerCertificates) == 0 {
 		return NodeID{}, errors.New("connection has no verified peer yet")

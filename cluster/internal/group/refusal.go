@@ -21,6 +21,7 @@ const (
 	Identity      Reason = "certificate names another node than its key's"
 	WrongNode     Reason = "another node than expected"
 	Blocked       Reason = "node is blocked"
+	Cloned        Reason = "another machine has this one's node key, from a copy of its state: remove group.json on one of them and join again"
 	Copied        Reason = "certificate without its key: a copy"
 	NoCertificate Reason = "no certificate"
 	OldTLS        Reason = "no TLS 1.3"

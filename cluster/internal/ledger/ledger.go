@@ -18,9 +18,11 @@
 package ledger
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -130,6 +132,15 @@ func (l *Ledger) Today() Day {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.quota.Day(l.now())
+}
+
+// Days are those with an account, the newest first; what is Older is not among them.
+func (l *Ledger) Days() []Day {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	days := slices.DeleteFunc(slices.Collect(keys(l.books.days)), func(d Day) bool { return d == Older })
+	slices.SortFunc(days, func(a, b Day) int { return cmp.Compare(b, a) })
+	return days
 }
 
 // Totals are all days together.

@@ -110,7 +110,9 @@ func (p *Port) handshake(ctx context.Context, raw net.Conn, wrap func(net.Conn) 
 	if err != nil {
 		return nil, err
 	}
-	if id == p.o.Member.ID() {
+	if self, err := p.o.Member.Itself(state); err != nil {
+		return nil, err
+	} else if self {
 		return nil, ErrSelf
 	}
 	c := &Conn{Conn: t, Peer: id, Kind: state.NegotiatedProtocol, raw: under, port: p}
@@ -120,9 +122,8 @@ func (p *Port) handshake(ctx context.Context, raw net.Conn, wrap func(net.Conn) 
 	return c, nil
 }
 
-// ErrSelf says that the other side has this node's own key: this node by
-// another address, or a machine cloned with its state.
-var ErrSelf = errors.New("the other side is this node itself, or a copy of its state")
+// ErrSelf says that the other side is this node by another address.
+var ErrSelf = errors.New("the other side is this node itself")
 
 // refuse tells the log why, and a person who came with a browser what this is.
 func (p *Port) refuse(raw net.Conn, from netip.AddrPort, err error) {

@@ -11,12 +11,14 @@
 package port
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -78,6 +80,7 @@ type socket struct {
 	place Place
 	tcp   net.Listener
 	udp   *net.UDPConn
+	inner bool // its interface is
 }
 
 // Open listens. An error says that nothing can be listened on for a reason
@@ -107,15 +110,53 @@ func (p *Port) Number() int {
 	return p.number
 }
 
-// Places are where the port listens now.
+// Places are where the port listens now, without guests: first the one by which this
+// machine reaches the internet, last the networks of its own containers. There may be
+// more than can be told to others.
 func (p *Port) Places() []Place {
+	best := preferred()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var all []Place
 	for place := range p.sockets {
-		all = append(all, place)
+		if !place.Guest {
+			all = append(all, place)
+		}
 	}
+	slices.SortFunc(all, func(x, y Place) int {
+		a, b := x.Prefix.Addr(), y.Prefix.Addr()
+		return cmp.Or(b2i(b == best)-b2i(a == best), b2i(p.sockets[x].inner)-b2i(p.sockets[y].inner),
+			b2i(a.Is6())-b2i(b.Is6()), a.Compare(b), cmp.Compare(x.Index, y.Index))
+	})
 	return all
+}
+
+// Away reports that there is no place to listen at.
+func (p *Port) Away() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.sockets) == 0
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Near reports whether an address is another machine's on a LAN of this one. Networks
+// of containers have the same address on many machines: that is this one's own.
+func (p *Port) Near(a netip.Addr) (near bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for place := range p.sockets {
+		if place.Prefix.Addr() == a {
+			return false
+		}
+		near = near || place.Prefix.Contains(a)
+	}
+	return near
 }
 
 // Packets are those that came, dropped if nobody takes them.
@@ -167,11 +208,11 @@ func (p *Port) follow() (changed bool, err error) {
 	if p.closed {
 		return false, nil
 	}
+	if h := p.o.Host; h.IsValid() && !h.IsUnspecified() {
+		places = slices.DeleteFunc(places, func(at Place) bool { return at.Prefix.Addr() != h })
+	}
 	want := map[Place]bool{}
 	for _, at := range places {
-		if p.o.Host.IsValid() && !p.o.Host.IsUnspecified() && at.Prefix.Addr() != p.o.Host {
-			continue
-		}
 		want[at] = true
 	}
 	for at, s := range p.sockets {
@@ -181,13 +222,17 @@ func (p *Port) follow() (changed bool, err error) {
 			changed = true
 		}
 	}
+	p.forsakeLocked(Own())
 	var errs []error
 	defer func() { p.lacks = len(errs) > 0 }()
-	for at := range want {
+	for _, at := range places { // guests come last
 		if p.sockets[at] != nil {
 			continue
 		}
 		s, err := p.listenLocked(at)
+		if err != nil && at.Guest {
+			continue // a socket that could not be bound to its interface hears it all
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -206,6 +251,20 @@ func (p *Port) follow() (changed bool, err error) {
 	return changed, nil
 }
 
+// forsakeLocked closes the streams from addresses that this machine has no more: nothing
+// comes by them, and nobody says so.
+func (p *Port) forsakeLocked(own []netip.Prefix) {
+	if len(own) == 0 {
+		return // not known
+	}
+	for c := range p.conns {
+		from := addrPort(c.LocalAddr()).Addr().WithZone("")
+		if !slices.ContainsFunc(own, func(o netip.Prefix) bool { return o.Addr() == from }) {
+			c.NetConn().Close()
+		}
+	}
+}
+
 func (p *Port) listenLocked(at Place) (*socket, error) {
 	addr := func() string { return net.JoinHostPort(at.Prefix.Addr().String(), strconv.Itoa(p.number)) }
 	cfg := net.ListenConfig{Control: bound(at.Interface), KeepAliveConfig: keepAlive}
@@ -221,7 +280,7 @@ func (p *Port) listenLocked(at Place) (*socket, error) {
 		tcp.Close()
 		return nil, fmt.Errorf("listen for peers: %w", err)
 	}
-	return &socket{at, tcp, udp.(*net.UDPConn)}, nil
+	return &socket{at, tcp, udp.(*net.UDPConn), inner(at.Interface)}, nil
 }
 
 func (s *socket) close() {
@@ -252,23 +311,47 @@ func (p *Port) receive(s *socket) {
 
 // WriteTo sends one packet from the place nearest to its destination.
 func (p *Port) WriteTo(b []byte, to netip.AddrPort) error {
-	p.mu.Lock()
-	var best *socket
-	for at, s := range p.sockets {
-		a := at.Prefix.Addr()
-		if a.Is4() != to.Addr().Is4() {
-			continue
-		}
-		if best == nil || at.Prefix.Contains(to.Addr()) {
-			best = s
-		}
-	}
-	p.mu.Unlock()
-	if best == nil {
+	s := p.toward(to)
+	if s == nil {
 		return fmt.Errorf("no LAN address to reach %s from", to)
 	}
-	_, err := best.udp.WriteToUDPAddrPort(b, to)
+	_, err := s.udp.WriteToUDPAddrPort(b, to)
 	return err
+}
+
+// toward is the socket to send from: that of the one LAN where to is. Where it is on
+// none or on several ones, the kernel knows by which it goes.
+func (p *Port) toward(to netip.AddrPort) *socket {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all, on []*socket
+	for at, s := range p.sockets {
+		if at.Guest || at.Prefix.Addr().Is4() != to.Addr().Is4() {
+			continue
+		}
+		all = append(all, s)
+		if at.Prefix.Contains(to.Addr()) {
+			on = append(on, s)
+		}
+	}
+	if len(on) == 0 {
+		on = all
+	}
+	return by(on, to)
+}
+
+// by is the one that the kernel's route goes by, else any; nil of none.
+func by(some []*socket, to netip.AddrPort) *socket {
+	if len(some) == 0 {
+		return nil
+	}
+	if len(some) > 1 {
+		own := source(to)
+		if i := slices.IndexFunc(some, func(s *socket) bool { return s.place.Prefix.Addr() == own }); i >= 0 {
+			return some[i]
+		}
+	}
+	return some[0]
 }
 
 // Drop closes the streams whose peer is out.

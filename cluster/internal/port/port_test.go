@@ -23,11 +23,16 @@ const patience = 10 * time.Second
 
 func member(t *testing.T, g group.Group, blocked func(group.NodeID) bool) *group.Member {
 	t.Helper()
+	return memberWith(t, g, group.NewNodeKey(), blocked)
+}
+
+func memberWith(t *testing.T, g group.Group, key group.NodeKey, blocked func(group.NodeID) bool) *group.Member {
+	t.Helper()
 	keys, err := g.Keys()
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := group.NewMember(keys, group.NewNodeKey(), time.Now, blocked)
+	m, err := group.NewMember(keys, key, time.Now, blocked)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,6 +148,22 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A machine cloned with its state is told from this one by another address, on both.
+func TestClone(t *testing.T) {
+	g, key := newGroup(t), group.NewNodeKey()
+	a, b := open(t, memberWith(t, g, key, nil)), open(t, memberWith(t, g, key, nil))
+	_, err := a.Dial(t.Context(), b.addr, nil, group.Relay)
+	if why := group.Explain(err); why == nil || why.Reason != group.Cloned {
+		t.Errorf("who dials gets %v", err)
+	}
+	if got := b.refusal(t); got != group.Cloned {
+		t.Errorf("who is dialled refuses for %q", got)
+	}
+	if _, err := a.Dial(t.Context(), a.addr, nil, group.Relay); !errors.Is(err, port.ErrSelf) {
+		t.Errorf("dialled itself: %v", err)
+	}
+}
+
 func TestPlainHTTP(t *testing.T) {
 	r := open(t, member(t, newGroup(t), nil))
 	c, err := net.Dial("tcp", r.addr.String())
@@ -227,5 +248,15 @@ func TestLAN(t *testing.T) {
 	}
 	if none, _ := port.LAN([]string{"no-such0"}); len(none) != 0 {
 		t.Errorf("got %v", none)
+	}
+}
+
+// Near are other machines on a LAN of this one.
+func TestNear(t *testing.T) {
+	p := open(t, member(t, newGroup(t), nil))
+	for text, want := range map[string]bool{"127.0.0.1": false, "127.0.0.2": true, "10.0.0.1": false, "::1": false} {
+		if got := p.Near(netip.MustParseAddr(text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
 	}
 }

@@ -17,7 +17,7 @@ const bigStep = longFlow / 4
 // that anybody makes of a new source. With less it would end before it brings
 // anything, and the member would not learn why; and a rest that nobody can use
 // must not be told to members as something left.
-const Least = 256 << 10
+const Least = 256<<10 + spare
 
 // spare stays for the other direction, which would find the purse empty while
 // this one only waits for bytes, and end the tunnel with quota unspent.

@@ -66,10 +66,24 @@ func TestLongFlow(t *testing.T) {
 	}
 }
 
+// What members are told is left is what a tunnel comes about with.
+func TestLeastIsEnough(t *testing.T) {
+	for quota, want := range map[int64]int{Least: 200, Least - 1: 503} {
+		play(t, nil, give(1), func(r *rig) {
+			r.account.quota = quota
+			resp, m := r.ask(origin)
+			if resp.StatusCode != want {
+				t.Errorf("%d left: %s", quota, resp.Status)
+			}
+			m.Close()
+		})
+	}
+}
+
 // One direction waits with what it took; the other one can spend the rest of
 // the quota all the same.
 func TestLastOfTheQuotaServesBothDirections(t *testing.T) {
-	for _, quota := range []int64{Least + spare, 300 << 10, Step, Step + 1, 3*Step + 5} {
+	for _, quota := range []int64{Least, 300 << 10, Step, Step + 1, 3*Step + 5} {
 		account := &pot{quota}
 		p := &purse{account: account}
 		if _, err := p.take(bufSize); err != nil { // upward: no byte comes

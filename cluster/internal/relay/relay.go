@@ -20,7 +20,9 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -54,9 +56,9 @@ type Server struct {
 	Dial func(ctx context.Context, addr netip.AddrPort, check Control) (net.Conn, error)
 	// Meter opens an account for a tunnel of a member; nil counts nothing.
 	Meter func(member string) Account
-	// Yield is asked between reads how long the owner's own traffic wants the
-	// relay to wait; nil is never.
-	Yield func() time.Duration
+	// Bound is asked before each read how many bytes per second the owner's own
+	// traffic leaves to all tunnels; +Inf is no bound, nil is none ever.
+	Bound func() float64
 	// Last reports that a member is served after the others: it may take half
 	// of the slots, and its tunnels wait for theirs. nil is nobody.
 	Last func(member string) bool
@@ -86,6 +88,7 @@ type Server struct {
 	mu      sync.Mutex // guards what follows
 	closed  bool
 	running map[*job]struct{}
+	warned  time.Time
 	jobs    sync.WaitGroup
 }
 
@@ -140,10 +143,13 @@ func (s *Server) fill() {
 	if s.Meter == nil {
 		s.Meter = func(string) Account { return free{} }
 	}
+	if s.Bound == nil {
+		s.Bound = func() float64 { return math.Inf(1) }
+	}
 	if s.Last == nil {
 		s.Last = func(string) bool { return false }
 	}
-	s.rate = &bucket{rate: s.Rate}
+	s.rate = &bucket{}
 	s.open = &slots{all: s.Conns, each: s.PerMember}
 	// Those who wait may be as many again, so that who is over the limit is
 	// told so instead of being cut off.
@@ -166,7 +172,26 @@ func (s *Server) ServeConn(ctx context.Context, conn net.Conn, member string) er
 	if err != nil {
 		s.Log.Debug("relay", "member", member, "err", err)
 	}
+	if r := (*refusal)(nil); errors.As(err, &r) && r.reason == "ledger" {
+		s.warn(r.err)
+	}
 	return err
+}
+
+const warnEvery = time.Minute // members ask again and again
+
+// warn tells the owner why nothing is lent: a full disk, mostly.
+func (s *Server) warn(why error) {
+	now := s.Now()
+	s.mu.Lock()
+	say := s.warned.IsZero() || now.Sub(s.warned).Abs() >= warnEvery
+	if say {
+		s.warned = now
+	}
+	s.mu.Unlock()
+	if say {
+		s.Log.Warn("nothing is lent, since it cannot be written down", "err", why)
+	}
 }
 
 func (s *Server) begin(ctx context.Context) (context.Context, *job) {

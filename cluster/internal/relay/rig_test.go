@@ -17,6 +17,9 @@ import (
 
 const origin = "1.1.1.1:443"
 
+// Where a connection counts as one of anna's or ben's.
+const forAnna, forBen = "lender:1", "lender:3"
+
 // rig is a relay between a member and an origin, in memory and fake time.
 type rig struct {
 	*testing.T
@@ -44,7 +47,9 @@ func play(t *testing.T, set func(*Server), handle func(net.Conn), f func(*rig)) 
 			set(r.Server)
 		}
 		r.listen(origin, func(c net.Conn) { defer c.Close(); handle(c) })
-		r.listen("lender:1", func(c net.Conn) { r.errs <- r.ServeConn(t.Context(), c, "anna") })
+		for lender, member := range map[string]string{forAnna: "anna", forBen: "ben"} {
+			r.listen(lender, func(c net.Conn) { r.errs <- r.ServeConn(t.Context(), c, member) })
+		}
 		f(r)
 		r.Server.Close()
 		for _, l := range r.ln {
@@ -77,10 +82,15 @@ func (r *rig) listen(addr string, f func(net.Conn)) {
 	})
 }
 
-// ask sends a CONNECT and returns the answer and the connection behind it.
+// ask sends a CONNECT for anna and returns the answer and the connection behind it.
 func (r *rig) ask(to string) (*http.Response, *member) {
 	r.Helper()
-	c, err := r.net.Dial(r.Context(), "tcp", "lender:1")
+	return r.askAt(forAnna, to)
+}
+
+func (r *rig) askAt(lender, to string) (*http.Response, *member) {
+	r.Helper()
+	c, err := r.net.Dial(r.Context(), "tcp", lender)
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -95,7 +105,12 @@ func (r *rig) ask(to string) (*http.Response, *member) {
 
 func (r *rig) open() *member {
 	r.Helper()
-	resp, m := r.ask(origin)
+	return r.openAt(forAnna)
+}
+
+func (r *rig) openAt(lender string) *member {
+	r.Helper()
+	resp, m := r.askAt(lender, origin)
 	if resp.StatusCode != 200 {
 		r.Fatalf("%s %s", resp.Status, resp.Header)
 	}

@@ -14,8 +14,9 @@ type Rules struct {
 	Ports []int
 	// Allow opens addresses that are not public, never ports.
 	Allow []netip.Prefix
-	// Own are the node's subnets and its own addresses, the public one too;
-	// asked at each check, since they change.
+	// Own are the subnets and addresses of the node's interfaces; asked at each
+	// check, since they change. The public address of a router before it is not
+	// known: what that forwards is in the internet's reach anyway.
 	Own func() []netip.Prefix
 }
 

@@ -75,7 +75,7 @@ func (t *tunnel) start(ctx context.Context, to target) error {
 	if err == nil {
 		t.purse.spent(took, 0)
 	}
-	if errors.Is(err, errQuota) || err == nil && took < Least {
+	if errors.Is(err, errQuota) || err == nil && took < Least-spare {
 		return &refusal{status: 503, reason: "quota", retry: t.s.untilReset()}
 	} else if err != nil {
 		return &refusal{status: 503, reason: "ledger", err: err}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -146,15 +147,32 @@ func TestPurseKeepsItsBooks(t *testing.T) {
 }
 
 func TestBucketSurvivesClockJumps(t *testing.T) {
-	b, now := &bucket{rate: 1000}, time.Unix(1e9, 0)
-	b.pay(now, 1100) // burst 100, debt 1000
-	if d := b.wait(now); d < time.Second || d > time.Second+time.Millisecond {
+	b, now := &bucket{}, time.Unix(1e9, 0)
+	const rate = 1000
+	b.wait(now, rate)
+	b.pay(now, 1000)
+	if d := b.wait(now, rate); d < time.Second || d > time.Second+time.Millisecond {
 		t.Error(d)
 	}
-	if d := b.wait(now.Add(-time.Hour)); d > time.Second+time.Millisecond {
+	if d := b.wait(now.Add(-time.Hour), rate); d > time.Second+time.Millisecond {
 		t.Error("back:", d)
 	}
-	if d := b.wait(now.Add(time.Hour)); d != 0 {
+	if d := b.wait(now.Add(time.Hour), rate); d != 0 {
 		t.Error("forth:", d)
+	}
+}
+
+// What was not bounded is not owed, a debt is paid at the new rate.
+func TestBucketChangesItsRate(t *testing.T) {
+	b, now := &bucket{}, time.Unix(1e9, 0)
+	b.pay(now, 1<<30)
+	if d := b.wait(now, 1000); d != 0 {
+		t.Error("owes what was free:", d)
+	}
+	b.pay(now, 1000)
+	for _, c := range []struct{ rate, wait float64 }{{1000, 1}, {100, 10}, {10000, 0.1}, {math.Inf(1), 0}, {1000, 0}} {
+		if d := b.wait(now, c.rate).Seconds(); d < c.wait || d > c.wait+0.001 {
+			t.Errorf("at %.0f B/s: %.3f s, want %.3f", c.rate, d, c.wait)
+		}
 	}
 }

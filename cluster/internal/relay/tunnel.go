@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"dtpx/internal/tcpinfo"
 )
 
 const (
@@ -98,6 +100,10 @@ func (t *tunnel) interrupt(cause error) {
 	abort(t.member)
 	abort(t.origin)
 }
+
+// askAgain is how long a tunnel waits for its turn at most until it asks whether the
+// owner's traffic still wants it to.
+const askAgain = 250 * time.Millisecond
 
 // lastWait is the pause before each read of who is served last while others
 // are served.
@@ -212,20 +218,15 @@ func (f *flow) gather(now time.Time, moved int64) (size int, limit time.Duration
 
 // turn waits until this direction may read.
 func (t *tunnel) turn(ctx context.Context) bool {
-	if y := t.s.Yield; y != nil {
-		if d := y(); d > 0 && !t.rest(ctx, d) {
-			return false
-		}
-	}
 	if t.last && time.Since(time.Unix(0, t.s.busy.Load())) < lastWait && !t.rest(ctx, lastWait) {
 		return false
 	}
 	for {
-		d := t.s.rate.wait(t.s.Now())
+		d := t.s.wait()
 		if d <= 0 {
 			return ctx.Err() == nil
 		}
-		if !t.rest(ctx, d) {
+		if !t.rest(ctx, min(d, askAgain)) {
 			return false
 		}
 	}
@@ -285,9 +286,9 @@ func (t *tunnel) watch() (stop func()) {
 // weigh asks what went over the WAN; it is more than was read and written by
 // what nobody read and what was sent twice. All of it was paid for.
 func (t *tunnel) weigh() {
-	if received, sent, ok := wanBytes(t.origin); ok {
+	if info, ok := tcpinfo.Ask(t.origin); ok {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.wanDown, t.wanUp = received, sent
+		t.wanDown, t.wanUp = info.Received, info.Sent
 	}
 }

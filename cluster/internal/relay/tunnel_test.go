@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,6 +130,22 @@ func TestQuotaEndsCleanlyAndExactly(t *testing.T) {
 	})
 }
 
+// Who lends nothing because the disk is full is told, and not for each request.
+func TestFullDiskIsTold(t *testing.T) {
+	var log bytes.Buffer
+	set := func(s *Server) { s.Log = slog.New(slog.NewTextHandler(&log, nil)) }
+	play(t, set, give(1), func(r *rig) {
+		r.account.err = errors.New("disk full")
+		for range 3 {
+			r.ask(origin)
+			<-r.errs
+		}
+		if n := strings.Count(log.String(), "disk full"); n != 1 {
+			t.Errorf("said %d times: %s", n, &log)
+		}
+	})
+}
+
 func TestRateIsSharedByAllTunnels(t *testing.T) {
 	const each, tunnels, rate = 4 << 20, 3, 1 << 20
 	play(t, func(s *Server) { s.Rate = rate }, give(each), func(r *rig) {
@@ -145,14 +164,49 @@ func TestRateIsSharedByAllTunnels(t *testing.T) {
 	})
 }
 
-func TestYieldHoldsTheRelay(t *testing.T) {
-	busy := time.Duration(0)
-	play(t, func(s *Server) { s.Yield = func() time.Duration { return busy } }, give(100), func(r *rig) {
-		busy = 5 * time.Second
-		start := time.Now()
+// The owner's own traffic bounds all tunnels together, at once, in mid-transfer too.
+func TestTheOwnersTrafficBoundsTheRelay(t *testing.T) {
+	const each, tunnels, slow = 4 << 20, 3, 1 << 20
+	var bound atomic.Uint64
+	bound.Store(math.Float64bits(math.Inf(1)))
+	set := func(s *Server) { s.Bound = func() float64 { return math.Float64frombits(bound.Load()) } }
+	play(t, set, give(each), func(r *rig) {
+		open := make([]*member, tunnels)
+		for i := range open {
+			open[i] = r.open()
+			if _, err := io.CopyN(io.Discard, open[i], each/2); err != nil { // no time passes
+				t.Fatal(err)
+			}
+		}
+		bound.Store(math.Float64bits(slow))
+		start, done := time.Now(), make(chan struct{})
+		for _, m := range open {
+			go func() { count(t, m, each/2); m.Close(); done <- struct{}{} }()
+		}
+		time.Sleep(2 * time.Second)
+		bound.Store(math.Float64bits(2 * slow))
+		for range open {
+			<-done
+		}
+		// What waits between the ends was read before.
+		took, want := time.Since(start).Seconds(), 2+(float64(each/2*tunnels)-2*slow)/(2*slow)
+		if took < want*0.85 || took > want*1.05 {
+			t.Errorf("%.2f s, want %.2f", took, want)
+		}
+	})
+}
+
+func TestATunnelIsHeldNoLongerThanTheOwnerWants(t *testing.T) {
+	var bound atomic.Uint64
+	bound.Store(math.Float64bits(1))
+	set := func(s *Server) { s.Bound = func() float64 { return math.Float64frombits(bound.Load()) } }
+	play(t, set, give(1<<20), func(r *rig) {
 		m := r.open()
-		count(t, m, 100)
-		if d := time.Since(start); d < busy {
+		time.Sleep(5 * time.Second)
+		bound.Store(math.Float64bits(math.Inf(1)))
+		start := time.Now()
+		count(t, m, 1<<20)
+		if d := time.Since(start); d > 2*askAgain {
 			t.Error(d)
 		}
 		m.Close()

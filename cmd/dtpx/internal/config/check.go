@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,6 +55,9 @@ func optional(f func(string) error) func(string) error {
 		return f(s)
 	}
 }
+
+// Listen checks an address that was not in the file.
+func Listen(addr string) error { return listen(addr) }
 
 // listen is what net.Listen can bind without asking a name server.
 func listen(s string) error {
@@ -137,17 +141,17 @@ func hash(s string) error {
 }
 
 func proxyURL(s string) error {
-	u, err := url.Parse(s)
-	if err != nil {
-		return fmt.Errorf("not a URL: %w", err)
+	// Where there is no URL, nobody but the @ tells what a password is.
+	shown := s
+	if at := strings.LastIndexByte(s, '@'); at >= 0 {
+		shown = "…" + s[at:]
 	}
-	switch u.Scheme {
-	case "http", "https", "socks5":
-	default:
-		return fmt.Errorf("%q: write http://host:port, https://host:port or socks5://host:port", u.Redacted())
+	u, err := url.Parse(s)
+	if err != nil || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
+		return fmt.Errorf("%q: write http://host:port, https://host:port or socks5://host:port, with name:password@ before the host if need be", shown)
 	}
 	if u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("%q: a parent proxy is a host and a port, nothing behind it", u.Redacted())
+		return fmt.Errorf("%q: a parent proxy is a host and a port, nothing behind it", shown)
 	}
 	if u.Port() != "" {
 		return port(u.Host, 1)
@@ -192,7 +196,7 @@ var keyChars = regexp.MustCompile(`^[A-Za-z0-9+/=:_-]{16,128}$`)
 
 func nodeKey(s string) error {
 	if !keyChars.MatchString(s) {
-		return fmt.Errorf("%q is no node key: dtpx peers shows them", s)
+		return fmt.Errorf("%q is no node key, or too short a part of one: dtpx peers -json shows them whole", s)
 	}
 	return nil
 }

@@ -125,7 +125,7 @@ func TestComplaints(t *testing.T) {
 		{"users: [ann]", "users must be names with values"},
 		{"upstream: proxy:3128", "upstream: "},
 		{"upstream: ftp://proxy", "write http://host:port"},
-		{"upstream: http://u:geheim@proxy/path", `"http://u:xxxxx@proxy/path": a parent proxy is a host and a port`},
+		{"upstream: http://u:geheim@proxy/path", `"…@proxy/path": a parent proxy is a host and a port`},
 		{"intercept: true", "intercept must be keys with values, not true or false"},
 		{"intercept: {enabled: yes}", `want true or false, not "yes"`},
 		{"intercept: {never: [\"https://a.example\"]}", "is no host pattern"},
@@ -146,6 +146,7 @@ func TestComplaints(t *testing.T) {
 		{"cluster: {lend: {reset: \"24:00\"}}", "is no time of day"},
 		{"cluster: {trust: everyone}", "none of digests, group, or a list of node keys"},
 		{"cluster: {trust: [x]}", "is no node key"},
+		{"cluster: {trust: [4vi4vfgj]}", "dtpx peers -json"}, // what dtpx peers prints
 		{"cluster: {spend: slow}", "none of fastest, fair"},
 		{"cluster: {join: [a]}", "write host:port"},
 		{"cluster: {group: a}", "needs cluster.secret"},
@@ -223,6 +224,21 @@ func TestDuration(t *testing.T) {
 		err := scalar(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}, f)
 		if (err == nil) != ok {
 			t.Errorf("%s: %v", s, err)
+		}
+	}
+}
+
+// The password for a parent proxy is in no complaint: serve logs them when a file
+// is reloaded.
+func TestComplaintsHoldNoPassword(t *testing.T) {
+	for _, url := range []string{
+		"http://ann:s3cret@proxy:port", "ann:s3cret@proxy:8080", "//ann:s3cret@proxy", "ftp://ann:s3cret@proxy", "http://ann:s3cret@",
+		"http://ann:s3cret@proxy/path", "http://ann:s3cret%@proxy:1", "http://ann:s3cret@proxy:1?x", "http ://ann:s3cret@proxy", "ann:s3cret/x@proxy:1",
+		"http://ann:s3cret@proxy:0", "http:ann:s3cret@proxy", "http://ann:p:s3cret@[::1", "http://ann:s3 cret@proxy:x",
+	} {
+		_, err := Parse("proxy.yaml", []byte("upstream: '"+url+"'\n"))
+		if err == nil || !strings.HasPrefix(err.Error(), "proxy.yaml:1: upstream: ") || strings.Contains(err.Error(), "cret") || strings.Contains(err.Error(), "s3") {
+			t.Errorf("%s: %v", url, err)
 		}
 	}
 }

@@ -1,0 +1,49 @@
+package traffic
+
+import (
+	"net/netip"
+	"time"
+)
+
+const (
+	// A dial that takes longer than to the other side of the world has lost a packet, or
+	// stands in a long queue.
+	waitsLeast = 250 * time.Millisecond
+	// stuckMost is how many timeouts in a row speak of a full line. After more of them the
+	// other side is gone.
+	stuckMost = 2
+)
+
+// begin notes that a dial begins, of which it returns the end.
+func (m *Meter) begin(addr string) (end func()) {
+	if to, err := netip.ParseAddrPort(addr); err == nil && m.Counts != nil && !m.Counts(to.Addr().Unmap()) {
+		return func() {}
+	}
+	// A name may lead to the LAN; but there, nobody waits for long.
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dials == nil {
+		m.dials = map[int]time.Time{}
+	}
+	id := m.dialed
+	m.dialed++
+	m.dials[id] = time.Now()
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.dials, id)
+	}
+}
+
+// Waits reports that a dial has lasted for long, or that a connection had to send
+// something again for want of an answer when Rate was asked for.
+func (m *Meter) Waits(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, began := range m.dials {
+		if now.Sub(began) >= waitsLeast {
+			return true
+		}
+	}
+	return m.stuck
+}
