@@ -14,10 +14,10 @@ cd "$(dirname "$0")/.."
 
 # What for: gcc and libc6-dev for -race; aria2 is the rival to beat; apt-utils, gnupg
 # and dpkg-dev make a signed repository to install from; iproute2 makes namespaces and
-# shaped links, in which util-linux and hostname name machines and avahi-daemon shares
-# port 5353 with us; libnss3-tools tells Chromium whom to trust; the others are clients that
-# must work, trusting the CA or not.
-packages="openssl gcc libc6-dev aria2 apt-utils gnupg dpkg-dev iproute2 ca-certificates chromium curl wget git libnss3-tools nodejs python3 avahi-daemon util-linux hostname"
+# shaped links, nftables a router that translates addresses; util-linux and hostname name
+# machines in them, and avahi-daemon shares port 5353 with us; libnss3-tools tells Chromium
+# whom to trust; the others are clients that must work, trusting the CA or not.
+packages="openssl gcc libc6-dev aria2 apt-utils gnupg dpkg-dev iproute2 nftables ca-certificates chromium curl wget git libnss3-tools nodejs python3 avahi-daemon util-linux hostname"
 
 say() { printf '\n== %s\n' "$*"; }
 die() { printf 'all.sh: %s\n' "$*" >&2; exit 1; }

@@ -29,6 +29,9 @@ func main() {
 		log.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		log.Fatal(resp.Status)
+	}
 	if _, err := io.Copy(os.Stdout, resp.Body); err != nil {
 		log.Fatal(err) // never a short body that looks whole
 	}

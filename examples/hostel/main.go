@@ -79,12 +79,11 @@ func (s *story) tell() error {
 		return err
 	}
 	for _, r := range s.Rooms {
-		if err := s.types(r, "peers"); err != nil {
-			return err
+		for _, command := range []string{"status", "peers"} {
+			if err := s.types(r, command); err != nil {
+				return err
+			}
 		}
-	}
-	if err := s.types(alice, "status"); err != nil {
-		return err
 	}
 	fmt.Println("# Once more; bob's LAN cable is pulled after 4 s.")
 	return s.download("/128MiB/again", func() { _ = bob.Switch.Down() })
@@ -99,7 +98,7 @@ func (s *story) types(r *hostel.Room, args ...string) error {
 }
 
 // download fetches a file in alice's room with curl, and checks it. meanwhile
-// happens when a third of the time has gone.
+// happens after a third of the time, roughly.
 func (s *story) download(path string, meanwhile func()) error {
 	alice, url := s.Rooms[0], s.URL("https", path)
 	const curl = `curl -sS -x http://127.0.0.1:3128 --cacert "$0" "$1" | sha256sum`

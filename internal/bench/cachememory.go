@@ -36,7 +36,7 @@ func (b *bench) cacheMemory() ([]row, error) {
 	var urls []string
 	for i := range warmups + files {
 		if i == warmups { // by now the list of ended downloads is as long as it will ever be
-			if before, err = n.live(); err != nil {
+			if before, err = live(n.addr); err != nil {
 				return nil, err
 			}
 		}
@@ -53,7 +53,7 @@ func (b *bench) cacheMemory() ([]row, error) {
 		}
 	}
 	const cached = files * 64
-	after, err := n.live()
+	after, err := live(n.addr)
 	if err != nil {
 		return nil, err
 	}
@@ -74,12 +74,12 @@ func (b *bench) cacheMemory() ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	index := float64(again.rss-one.rss) / (64 * float64(len(urls)-1))
+	index := float64(again.live-one.live) / (64 * float64(len(urls)-1))
 	return []row{
 		{name, "bytes per MiB, filled - before", float64(after-before) / cached, 200, true, fmt.Sprintf(
 			"live heap %.1f, before %.1f MiB; %d MiB on disk", float64(after)/mib, float64(before)/mib, held>>20)},
 		{name, "bytes per MiB, opened - 1 file", index, 200, true, fmt.Sprintf(
-			"resident %.1f MiB with all files looked at, with one file %.1f MiB", float64(again.rss)/mib, float64(one.rss)/mib)},
+			"live heap %.1f MiB with all files looked at, with one file %.1f MiB", float64(again.live)/mib, float64(one.live)/mib)},
 		{name, "opening, s", again.took, 1, true, fmt.Sprintf("start to answer; after kill -9 %.3f s, with one file %.3f s", killed.took, one.took)},
 	}, nil
 }
@@ -106,10 +106,10 @@ func (b *bench) withOne(urls []string) (opening, error) {
 // are emptied by the second collection, and each page asked for leaves a little
 // garbage. Resident memory, garbage included, is known to some megabytes only, which
 // is more than the index.
-func (n *node) live() (least int64, err error) {
+func live(addr string) (least int64, err error) {
 	least = math.MaxInt64
 	for quiet := 0; quiet < 5000; quiet++ {
-		now, err := n.liveNow()
+		now, err := liveNow(addr)
 		if err != nil {
 			return 0, err
 		}
@@ -120,8 +120,8 @@ func (n *node) live() (least int64, err error) {
 	return least, nil
 }
 
-func (n *node) liveNow() (bytes int64, err error) {
-	resp, err := http.Get("http://" + n.addr + "/metrics")
+func liveNow(addr string) (bytes int64, err error) {
+	resp, err := http.Get("http://" + addr + "/metrics")
 	if err != nil {
 		return 0, err
 	}
@@ -137,21 +137,9 @@ func (n *node) liveNow() (bytes int64, err error) {
 	return bytes, nil
 }
 
-// settled is the resident size once it no longer falls.
-func settled(pid int) int64 {
-	least := rssOf(pid)
-	for quiet := 0; quiet < 10; quiet++ {
-		time.Sleep(300 * time.Millisecond)
-		if now := rssOf(pid); now < least-64<<10 {
-			least, quiet = now, 0
-		}
-	}
-	return least
-}
-
 type opening struct {
 	took float64 // seconds from the start to an answer
-	rss  int64
+	live int64   // bytes in use after that
 }
 
 // opened starts dtpx on a state directory, asks for the last byte of each URL,
@@ -181,7 +169,9 @@ func (b *bench) opened(state string, urls []string) (opening, error) {
 			return op, fmt.Errorf("curl: %w", err)
 		}
 	}
-	op.rss = settled(p.cmd.Process.Pid)
+	if op.live, err = live(addr); err != nil {
+		return op, err
+	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return op, err
 	}

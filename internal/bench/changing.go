@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"math"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -172,47 +168,6 @@ func (b *bench) dying() ([]row, error) {
 	return rows, nil
 }
 
-// matrix: every fault alone, and with the requester's own link dying.
-func (b *bench) matrix() ([]row, error) {
-	const size = 64
-	faults := hostel.Faults()
-	faults = append(faults, hostel.Fault{Name: "own link cut", Begin: func(h *hostel.House, _ *hostel.Room) func() { return h.CutWAN(h.Rooms[0]) }},
-		hostel.Fault{Name: "own link black hole", Begin: func(h *hostel.House, _ *hostel.Room) func() { return h.BlackHole(h.Rooms[0]) }})
-	var rows []row
-	for _, f := range faults {
-		h, err := b.house(testbed.Config{NoH2: true}, unlimited, 4, 4, 4, 4)
-		if err != nil {
-			return rows, err
-		}
-		v := h.Rooms[1]
-		if f.Option != nil {
-			h.option = f.Option(v)
-		}
-		var onceOnly sync.Once
-		undo := make(chan func(), 1)
-		began := false
-		t, err := h.fetch(h.Rooms[0], size, func(n int64) {
-			if n > size*mib/3 && f.Begin != nil {
-				onceOnly.Do(func() { began = true; go func() { undo <- f.Begin(h.House, v) }() })
-			}
-		})
-		if began {
-			(<-undo)()
-		}
-		h.close()
-		if err != nil {
-			return rows, fmt.Errorf("%s: %w", f.Name, err)
-		}
-		limit := 1.0
-		if f.Pauses {
-			limit = 3
-		}
-		note := fmt.Sprintf("%.2f s, duplicates %.2f %%", t.Total.Seconds(), 100*float64(t.info.Duplicate)/(size*mib))
-		rows = append(rows, row{"a lender is: " + f.Name, "longest gap, s", t.Longest.Seconds(), limit, true, note})
-	}
-	return rows, nil
-}
-
 // fair: quotas 1000/500/250/250 MB; who pays how much.
 func (b *bench) fair() ([]row, error) {
 	quotas := []float64{1000, 500, 250, 250}
@@ -261,90 +216,6 @@ func fairPlan(quotas []float64, need float64) []float64 {
 		plan[i] = need * q / sum
 	}
 	return plan
-}
-
-// player: a film at 70 % of the summed rate with a seek every 10 s.
-func (b *bench) player() ([]row, error) {
-	ideal, err := sumOf(4, 4, 4, 4)
-	if err != nil {
-		return nil, err
-	}
-	h, err := b.house(testbed.Config{NoH2: true}, unlimited, 4, 4, 4, 4)
-	if err != nil {
-		return nil, err
-	}
-	defer h.close()
-	tr, err := h.Rooms[0].Through()
-	if err != nil {
-		return nil, err
-	}
-	defer tr.CloseIdleConnections()
-	const size = 1024
-	url := h.URL("https", fmt.Sprintf("/%dMiB/film.mp4", size))
-	bitrate := 0.7 * ideal
-	var stalls, seeks []float64
-	pos := int64(0)
-	for range 5 {
-		first, stalled, err := play(tr, url, pos, bitrate, 10*time.Second)
-		if err != nil {
-			return nil, err
-		}
-		if pos > 0 {
-			seeks = append(seeks, first.Seconds())
-		}
-		stalls = append(stalls, stalled.Seconds())
-		pos = rand.Int64N(size*mib - int64(bitrate*12))
-	}
-	return []row{
-		{"player, 70 % of the sum, seeks", "rebuffering, s", slices.Max(stalls), 0, true, "after the first second; the worst of 5 stretches of 10 s"},
-		{"player, 70 % of the sum, seeks", "seek to first byte, s", slices.Max(seeks), 0.5, true, fmt.Sprintf("median %.3f s", median(seeks))},
-	}, nil
-}
-
-// play reads as a player does: it begins a second after the first byte, then
-// takes bitrate bytes per second; stalled is how long it had nothing to show.
-func play(tr http.RoundTripper, url string, from int64, bitrate float64, length time.Duration) (first, stalled time.Duration, err error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, 0, err
-	}
-	req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
-	began := time.Now()
-	resp, err := tr.RoundTrip(req)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer resp.Body.Close()
-	buf := make([]byte, 64<<10)
-	if resp.StatusCode != http.StatusPartialContent {
-		return 0, 0, errors.New(resp.Status)
-	}
-	if _, err := io.ReadFull(resp.Body, buf[:1]); err != nil {
-		return 0, 0, err
-	}
-	first = time.Since(began)
-	const buffer = 16 * mib // what a player holds in advance
-	start, got := time.Now().Add(time.Second), 1.0
-	for time.Since(start) < length {
-		need := time.Since(start).Seconds() * bitrate // shown by now
-		if got-math.Max(0, need) > buffer {
-			time.Sleep(5 * time.Millisecond)
-			continue
-		}
-		n, err := resp.Body.Read(buf)
-		got += float64(n)
-		if err != nil {
-			return first, stalled, err
-		}
-		if late := time.Since(start).Seconds()*bitrate - got; late > 0 {
-			d := time.Duration(late / bitrate * 1e9)
-			stalled += d
-			start = start.Add(d)
-		}
-	}
-	return first, stalled, nil
 }
 
 // idle: what a member costs that does nothing.

@@ -53,9 +53,6 @@ func (b *bench) openInn(bits int64, limits testbed.Limits, clients int, config s
 	if err != nil {
 		return nil, err
 	}
-	if err := server.Run("sh", "-c", "echo cubic >/proc/sys/net/ipv4/tcp_congestion_control"); err != nil {
-		return nil, err
-	}
 	if err := cable.A.Shape(bits); err != nil {
 		return nil, err
 	}

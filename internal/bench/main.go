@@ -88,6 +88,7 @@ var cases = []benchCase{
 	{"hostel fair", (*bench).fair},
 	{"hostel ceiling", (*bench).ceiling},
 	{"hostel matrix", (*bench).matrix},
+	{"hostel pairs", (*bench).pairs},
 	{"hostel idle", (*bench).idle},
 	{"hostel clients", (*bench).crowding},
 	{"hostel 200", (*bench).house200},

@@ -177,4 +177,31 @@ func TestCacheDisk(t *testing.T) {
 		t.Errorf("complains %d times: %s", lines, n.log.String())
 	}
 	b.dtpx("serve", "-listen", "127.0.0.1:0", "-state", b.path("other"), "-config", config).complains(t, 1, "in use", "cache.dir")
+	b.dtpx("cache", "ls", "-state", b.path("other"), "-config", config).complains(t, 1, "in use")
+}
+
+// A cache that cannot be used is one line in the log, and commands say why it has
+// nothing, with a node and without one; downloads go on.
+func TestCacheOff(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	o := origin(t, testbed.Config{})
+	dir := b.write("file", "in the way") + "/cache"
+	config := b.config(o, "cache: {dir: "+dir+"}")
+	n := b.serve("-config", config)
+	n.get(o, o.HTTPS+"/8MiB/file")
+	commands := func() {
+		for _, what := range []string{"ls", "rm " + o.HTTPS + "/8MiB/file", "purge", "verify"} {
+			b.dtpx(strings.Fields("cache "+what+" -config "+config)...).complains(t, 1, "cache is off", "not a directory")
+		}
+		if r := b.dtpx("cache", "stat", "-config", config).ok(t); !strings.Contains(r.out, "OFF") || !strings.Contains(r.out, "not a directory") {
+			t.Errorf("stat: %s", r.out)
+		}
+	}
+	commands()
+	n.stop()
+	if said := n.log.String(); strings.Count(said, "level=WARN") != 1 || !strings.Contains(said, "cache is off") {
+		t.Errorf("the log says: %s", said)
+	}
+	commands()
 }

@@ -86,6 +86,22 @@ func TestGetRefusesTheWrongSum(t *testing.T) {
 	same(t, b.path("sum"), o, url)
 }
 
+// What was typed may end in a log of somebody's: no query in it.
+func TestGetFailsWithoutTheQuery(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	for _, node := range []bool{false, true} {
+		if node {
+			b.serve()
+		}
+		r := b.dtpx("get", "-o", "x", "http://ann:s3cret@"+freeAddr(t)+"/x?token=s3cret")
+		r.complains(t, 1, "connection refused", "/x?…")
+		if strings.Contains(r.err, "s3cret") {
+			t.Errorf("says %s", r.err)
+		}
+	}
+}
+
 func TestGetFails(t *testing.T) {
 	t.Parallel()
 	o := origin(t, testbed.Config{})

@@ -180,3 +180,34 @@ func TestFailsOpen(t *testing.T) {
 		t.Errorf("the origin got %d requests", tries)
 	}
 }
+
+// Who tried first and pasted the lines to type later need not wait for a day.
+func TestTrustComesLater(t *testing.T) {
+	t.Parallel()
+	o := origin(t, testbed.Config{})
+	b := newBox(t)
+	config := b.config(o)
+	n := b.serve("-config", config)
+	url := o.HTTPS + "/1MiB/later"
+	eventually(t, "curl without the CA is passed through", func() bool {
+		return n.shell(`curl -sS --cacert origin-ca.pem -o got "$1"`, url).code == 0
+	})
+	trusting := func() result { return n.shell(`curl -sS -o got "$1"`, url) }
+	if r := trusting(); r.code != 60 {
+		t.Errorf("is intercepted by itself: %d %s", r.code, r.err)
+	}
+	if r := b.dtpx("status").ok(t); !strings.Contains(r.out, "dtpx ca retry") {
+		t.Errorf("status does not say what to do: %s", r.out)
+	}
+	b.dtpx("ca", "retry", "elsewhere.test").complains(t, 1, "elsewhere.test", "dtpx status")
+	if r := b.dtpx("ca", "retry", "127.0.0.1").ok(t); !strings.Contains(r.out, "1") {
+		t.Errorf("retry says: %s", r.out)
+	}
+	trusting().ok(t)
+	same(t, b.path("got"), o, url)
+	b.dtpx("ca", "retry").complains(t, 1, "nothing")
+	n.stop()
+	b.dtpx("ca", "retry").complains(t, 1, "no node is running")
+	n = b.serve("-config", config)
+	trusting().ok(t)
+}

@@ -165,3 +165,17 @@ func TestDiskThatRunsFull(t *testing.T) {
 	must(t, os.Remove(disk+"/ballast"))
 	whole(t, b.serve(), key, cert)
 }
+
+// A node of another user, as systemd's, is not "no node".
+func TestStateOfSomebodyElse(t *testing.T) {
+	need.Linux(t)
+	t.Parallel()
+	b := newBoxFor(t)
+	b.serve()
+	must(t, os.Chmod(b.state(), 0))
+	t.Cleanup(func() { _ = os.Chmod(b.state(), 0o700) }) // before the node's end
+	for _, command := range []string{"status", "peers"} {
+		b.dtpx(command).complains(t, 1, "permission denied", "as the user")
+	}
+	b.dtpx("status", "-state", b.path("other")).complains(t, 1, "no node is running", b.path("other"), "-state")
+}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,8 +14,8 @@ func TestThreeMachines(t *testing.T) {
 	h := newHouse(t, testbed.Config{}, mbps(4), mbps(4), mbps(4))
 	h.serve("")
 	for _, r := range h.Rooms {
-		if out, err := r.Run(t.Context(), "sh", "-c", "cat /proc/net/tcp /proc/net/udp"); err != nil || strings.Contains(out, ":0C39 ") {
-			t.Errorf("%s listens on the peer port without a group: %v %s", r.Name, err, out)
+		if bound := h.bound(r); !slices.Equal(bound, []string{"tcp 127.0.0.1:3128"}) {
+			t.Errorf("without a group %s has bound %v", r.Name, bound)
 		}
 	}
 	made := h.dtpx(h.Rooms[0], "group", "new", "-name", "hostel")
@@ -36,10 +37,8 @@ func TestThreeMachines(t *testing.T) {
 		t.Errorf("peers brought %d of %d bytes", got["peer"], 48*mib)
 	}
 	t.Logf("%.1f s, longest gap %v, %v", d.Total.Seconds(), d.Longest, got)
-	for _, r := range h.Rooms {
-		t.Logf("%s", h.dtpx(r, "peers"))
-	}
-	t.Logf("%s", h.dtpx(h.Rooms[0], "status"))
+	h.others(2, h.Rooms...)
+	h.account(url, 48*mib)
 	lent := h.peers(h.Rooms[1]).Self.Lent
 	if lent < 48*mib/6 || lent > 48*mib/2 {
 		t.Errorf("bob lent %d bytes", lent)

@@ -31,7 +31,8 @@ const mib = 1 << 20
 // mbit of a link that carries so many MB/s of content.
 func mbps(n float64) int64 { return int64(n * 8e6) }
 
-var binary string // of dtpx; write-once in TestMain
+// Programs: dtpx, and a member that asks relays for anything; write-once in TestMain.
+var binary, asker string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "dtpx-cluster-")
@@ -39,8 +40,8 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	binary = filepath.Join(dir, "dtpx")
-	args := []string{"build", "-race", "-o", binary, "dtpx/cmd/dtpx"}
+	binary, asker = filepath.Join(dir, "dtpx"), filepath.Join(dir, "asker")
+	args := []string{"build", "-race", "-o", dir, "dtpx/cmd/dtpx", "dtpx/cluster/internal/asker"}
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		fmt.Printf("build dtpx: %v: %s\n", err, out)
 		os.Exit(1)
@@ -195,6 +196,20 @@ func (h *house) tunnels(r *hostel.Room) (n int) {
 		}
 	}
 	return n
+}
+
+// bound is everything that a room's machine can be reached at, over TCP and UDP,
+// IPv4 and IPv6, whoever it is for.
+func (h *house) bound(r *hostel.Room) (all []string) {
+	h.t.Helper()
+	sockets, err := r.Sockets()
+	must(h.t, err)
+	for _, s := range sockets {
+		if at, ok := strings.CutSuffix(s, " -"); ok {
+			all = append(all, at)
+		}
+	}
+	return all
 }
 
 // listens reports whether anything of a room waits on the peer port.
