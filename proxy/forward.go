@@ -15,6 +15,7 @@ type exchange struct {
 	in      *http.Request
 	w       http.ResponseWriter
 	upgrade string // the protocol that the client wants to switch to
+	upload  *requestBody
 
 	interim sync.Mutex // orders 1xx responses before the final one
 	settled bool       // guarded by interim: the final response is there
@@ -60,6 +61,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, client Client) 
 		out.Header.Set("Upgrade", ex.upgrade)
 	}
 	body := guardBody(out)
+	ex.upload = body
 	defer body.Close()
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		// An origin may answer before it has read everything, and so may we.
@@ -100,7 +102,7 @@ func (s *Server) roundTrip(out *http.Request) *http.Response {
 	if resp.StatusCode == http.StatusSwitchingProtocols && ex.upgrade == "" {
 		// Taking it would let an origin leave HTTP on a connection whose client
 		// stays with it.
-		resp.Body.Close()
+		ex.release(resp.Body)
 		return s.page(ex.in, problem{http.StatusBadGateway, "http_protocol_error", "the origin switched protocols without being asked"})
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -109,7 +111,7 @@ func (s *Server) roundTrip(out *http.Request) *http.Response {
 	}
 	if resp.StatusCode == http.StatusProxyAuthRequired {
 		// Hop by hop: it is us whom the parent proxy asks.
-		resp.Body.Close()
+		ex.release(resp.Body)
 		return s.page(ex.in, problem{http.StatusBadGateway, "http_response_error", "the parent proxy (upstream in the config file) wants other credentials than dtpx has"})
 	}
 	s.prepare(ex, resp)
@@ -129,6 +131,7 @@ func (s *Server) prepare(ex *exchange, resp *http.Response) {
 	}
 	if bodyless(ex.in.Method, resp.StatusCode) {
 		ex.known = true
+		resp.Body = &responseBody{ReadCloser: resp.Body, ex: ex, want: -1}
 		return
 	}
 	if resp.ContentLength >= 0 {
@@ -182,6 +185,19 @@ type responseBody struct {
 	got  int64
 
 	trailer http.Header // announced
+}
+
+func (b *responseBody) Close() error { return b.ex.release(b.ReadCloser) }
+
+// release closes the body of a transport's response. On HTTP/2 that waits for the
+// request's body to be let go of, and its reader for a client who may be waiting for
+// this answer: then nobody waits for it. It ends with the exchange.
+func (ex *exchange) release(body io.Closer) error {
+	if ex.upload == nil || ex.upload.hasEnded() {
+		return body.Close()
+	}
+	go body.Close()
+	return nil
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {

@@ -72,6 +72,34 @@ func TestTrickleOfKnownLengthIsNotHeldBack(t *testing.T) {
 	}
 }
 
+// An origin answers what it does not want to hear to the end, while we wait for the client
+// to send the rest. (HTTP/1 clients wait for themselves.)
+func TestAnswerInMidUpload(t *testing.T) {
+	r := newRig(t)
+	r.origin(func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.ReadFull(req.Body, make([]byte, 1))
+		http.NewResponseController(w).EnableFullDuplex()
+		if req.URL.Path == "/nothing" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		w.Header().Set("Content-Length", "6")
+		io.WriteString(w, "enough")
+	})
+	c := r.client(true)
+	for path, want := range map[string]string{"/enough": "enough", "/nothing": ""} {
+		for range 5 {
+			pr, pw := io.Pipe()
+			go io.WriteString(pw, "a")
+			resp, err := c.Post("https://origin.test"+path, "text/plain", pr)
+			if got := body(t, resp, err); got != want {
+				t.Errorf("%s: got %q", path, got)
+			}
+			pw.Close()
+		}
+	}
+}
+
 func TestUploads(t *testing.T) {
 	eachScheme(t, func(t *testing.T, base string, h2 bool) {
 		r := newRig(t)

@@ -172,6 +172,7 @@ func guardBody(out *http.Request) *requestBody {
 
 type requestBody struct {
 	body   io.ReadCloser
+	turn   sync.Mutex // of who reads body: of two, net/http's h2 server wakes one
 	mu     sync.Mutex
 	closed bool // guarded by mu
 	ended  bool // guarded by mu
@@ -180,6 +181,8 @@ type requestBody struct {
 var errBodyClosed = errors.New("proxy: request body read after its end")
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	b.turn.Lock()
+	defer b.turn.Unlock()
 	b.mu.Lock()
 	closed := b.closed
 	b.mu.Unlock()
@@ -223,7 +226,13 @@ func (b *requestBody) linger(w http.ResponseWriter) {
 	}
 	c := http.NewResponseController(w)
 	_ = c.Flush()
-	if c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+	if c.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	_ = b.Close() // the transport's turn ends with what comes next, or with the deadline
+	b.turn.Lock()
+	defer b.turn.Unlock()
+	if !b.hasEnded() {
 		_, _ = io.Copy(io.Discard, b.body)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -250,7 +251,7 @@ func (h *half) arrived() int64 {
 type memConn struct {
 	in, out       *half
 	local, remote memAddr
-	linger        bool // SetLinger(0): Close resets
+	linger        atomic.Bool // SetLinger(0): Close resets
 	once          sync.Once
 }
 
@@ -277,8 +278,8 @@ func (c *memConn) RemoteAddr() net.Addr { return c.remote }
 // BytesAcked is what the other end has of what this one wrote.
 func (c *memConn) BytesAcked() int64 { return c.out.arrived() }
 
-// SetLinger with 0 makes Close a reset, as *net.TCPConn does. Not for concurrent use.
-func (c *memConn) SetLinger(sec int) error { c.linger = sec == 0; return nil }
+// SetLinger with 0 makes Close a reset, as *net.TCPConn does.
+func (c *memConn) SetLinger(sec int) error { c.linger.Store(sec == 0); return nil }
 
 func (c *memConn) CloseWrite() error { c.out.shutdown(); return nil }
 
@@ -286,7 +287,7 @@ func (c *memConn) Close() error {
 	err := net.ErrClosed
 	c.once.Do(func() {
 		err = nil
-		if c.linger {
+		if c.linger.Load() {
 			c.reset()
 		}
 		c.out.shutdown()
