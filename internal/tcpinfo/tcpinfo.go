@@ -1,12 +1,17 @@
 // Package tcpinfo asks the kernel what a TCP connection has moved.
 package tcpinfo
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // Info is of one connection.
 type Info struct {
 	Received, Sent int64 // bytes, read or not, repetitions of what was sent included
-	Timeouts       int   // how often in a row what was sent had to be sent again for want of an answer
+	Timeouts       int   // how often in a row what was sent had to be sent again for want of an acknowledgement
+	// Unanswered is for how long nothing has come since something was sent last.
+	Unanswered time.Duration
 }
 
 // Ask asks about c. ok is false for what is closed or no TCP socket, and where the

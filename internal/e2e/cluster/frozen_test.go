@@ -17,16 +17,17 @@ import (
 // what has come meanwhile is there when it goes on, and is not fetched again.
 func TestRequesterFrozen(t *testing.T) {
 	t.Parallel()
+	const size = 48 * mib
 	h := newHouse(t, testbed.Config{}, faultRate, faultRate, faultRate, faultRate)
 	h.group(hostel.Lend)
 	for _, d := range []time.Duration{time.Second, 3 * time.Second} {
 		t.Run(fmt.Sprint(d), func(t *testing.T) {
 			h := h.sub(t)
-			url := h.URL("https", fmt.Sprintf("/%dMiB/frozen-%v", faultSize/mib, d))
+			url := h.URL("https", fmt.Sprintf("/%dMiB/frozen-%v", size/mib, d))
 			var once sync.Once
 			var wg sync.WaitGroup
 			got := h.fetch(h.Rooms[0], url, func(n int64) {
-				if n > faultSize/4 {
+				if n > size/4 {
 					once.Do(func() {
 						wg.Go(func() {
 							must(t, h.Rooms[0].Freeze())
@@ -42,10 +43,10 @@ func TestRequesterFrozen(t *testing.T) {
 			if got.Longest < d/2 {
 				t.Errorf("it was not frozen: the longest gap is %v", got.Longest)
 			}
-			if i.Duplicate > faultSize*15/1000 {
+			if i.Duplicate > size*15/1000 {
 				t.Errorf("%d bytes were fetched twice", i.Duplicate)
 			}
-			if n := bySource(i)[ranges.KindPeer]; n < faultSize/2 {
+			if n := bySource(i)[ranges.KindPeer]; n < size/2 {
 				t.Errorf("peers brought %d bytes", n)
 			}
 		})

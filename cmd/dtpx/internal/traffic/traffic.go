@@ -28,7 +28,7 @@ type Meter struct {
 	pruned int64 // moved since asked, until closed ones were last looked for
 	asked  time.Time
 	rate   float64
-	stuck  bool              // when last looked: a connection has just lost what it had sent
+	stuck  bool              // when last looked: a connection waited for an answer
 	dials  map[int]time.Time // those that run, and when they began
 	dialed int               // in all
 }
@@ -99,7 +99,7 @@ func (m *Meter) lookLocked() (moved int64) {
 		}
 		now := info.Received + info.Sent
 		moved += max(0, now-c.moved)
-		m.stuck = m.stuck || 0 < info.Timeouts && info.Timeouts <= stuckMost
+		m.stuck = m.stuck || waits(info)
 		open = append(open, conn{c.Conn, now})
 	}
 	clear(m.conns[len(open):])

@@ -3,16 +3,22 @@ package traffic
 import (
 	"net/netip"
 	"time"
+
+	"dtpx/internal/tcpinfo"
 )
 
 const (
-	// A dial that takes longer than to the other side of the world has lost a packet, or
-	// stands in a long queue.
+	// What takes longer than to the other side of the world has lost a packet, or stands
+	// in a long queue. (Or the server thinks.)
 	waitsLeast = 250 * time.Millisecond
-	// stuckMost is how many timeouts in a row speak of a full line. After more of them the
-	// other side is gone.
-	stuckMost = 2
+	// After this, or so many losses in a row, the other side is gone, or waits itself.
+	waitsMost    = 3 * time.Second
+	timeoutsMost = 2
 )
+
+func waits(i tcpinfo.Info) bool {
+	return waitsLeast <= i.Unanswered && i.Unanswered <= waitsMost && i.Timeouts <= timeoutsMost
+}
 
 // begin notes that a dial begins, of which it returns the end.
 func (m *Meter) begin(addr string) (end func()) {
@@ -35,8 +41,8 @@ func (m *Meter) begin(addr string) (end func()) {
 	}
 }
 
-// Waits reports that a dial has lasted for long, or that a connection had to send
-// something again for want of an answer when Rate was asked for.
+// Waits reports that a dial lasts for long, or that a connection waited for an answer
+// for long when Rate was asked for.
 func (m *Meter) Waits(now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
