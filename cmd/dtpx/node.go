@@ -75,15 +75,15 @@ func newNode(cfg config.Config, addr net.Addr, log *slog.Logger) (*node, error) 
 	}
 	n.hosts, n.tunnelled = known.Hosts, known.Tunnelled
 	n.hosts.SetNetwork(networkName())
-	if n.bundle, err = writeBundle(dir, n.ca.PEM()); err != nil {
+	if n.bundle, err = writeBundle(dir, n.ca.PEM(), log); err != nil {
 		return nil, err
 	}
 	if err := n.wire(token); err != nil {
 		return nil, err
 	}
 	rec := nodeRecord{Version: version, Listen: n.clientAddr, PID: os.Getpid()}
-	if err := rec.save(dir); err != nil {
-		return nil, fmt.Errorf("write %s: %w", nodeFile, err)
+	if err := rec.save(dir); err != nil { // a full disk is no reason not to serve
+		log.Warn("the node's record is not written: dtpx status, peers and others will not find this node", "err", err)
 	}
 	return n, nil
 }
@@ -229,8 +229,9 @@ var systemRoots = []string{
 
 // writeBundle writes a file with the system's roots and our CA. Programs that
 // take one bundle (curl, OpenSSL, Python) replace their roots by it, and must
-// still verify what is tunnelled.
-func writeBundle(dir string, ca []byte) (string, error) {
+// still verify what is tunnelled. What is there from an earlier start will do where
+// the disk is full.
+func writeBundle(dir string, ca []byte, log *slog.Logger) (string, error) {
 	var all []byte
 	for _, f := range systemRoots {
 		if b, err := os.ReadFile(f); err == nil {
@@ -240,8 +241,19 @@ func writeBundle(dir string, ca []byte) (string, error) {
 			}
 		}
 	}
+	all = append(all, ca...)
 	path := filepath.Join(dir, "bundle.pem")
-	if err := writeFile(path, append(all, ca...), 0o644); err != nil {
+	sweep(path)
+	old, _ := os.ReadFile(path)
+	if string(old) == string(all) {
+		return path, nil
+	}
+	err := writeFile(path, all, 0o644)
+	if err != nil && strings.HasSuffix(string(old), string(ca)) {
+		log.Warn("the system's new roots are not in the bundle", "err", err)
+		return path, nil
+	}
+	if err != nil {
 		return "", fmt.Errorf("write %s: %w", path, err)
 	}
 	return path, nil

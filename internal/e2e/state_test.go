@@ -162,6 +162,11 @@ func TestDiskThatRunsFull(t *testing.T) {
 	if !n.log.has("no space left") {
 		t.Errorf("does not say that the disk is full: %s", n.log.String())
 	}
+	n = b.serve("-config", b.config(o)) // and starts on it
+	if code := n.curl(o.HTTPS + "/" + size + "/y").wait(); code != 0 {
+		t.Errorf("curl: exit status %d", code)
+	}
+	n.stop()
 	must(t, os.Remove(disk+"/ballast"))
 	whole(t, b.serve(), key, cert)
 }

@@ -9,6 +9,8 @@ const (
 	// holdFree is how long freeing is not repeated after it has not shown on the
 	// disk: some file systems free later, and all would be evicted meanwhile.
 	holdFree = 5 * time.Second
+	// tellAgain is how long it is not said again that the disk is nearly full.
+	tellAgain = time.Hour
 )
 
 // look asks how much is free.
@@ -49,15 +51,28 @@ func (w *writer) room(e *Entry, stored int64) bool {
 
 // freeUp evicts so that the disk has need bytes more.
 func (w *writer) freeUp(need int64) bool {
-	if w.v.now().Before(w.hold) || !w.evict(need, 0, nil) {
+	now := w.v.now()
+	if now.Before(w.hold) {
+		return false
+	}
+	if !w.evict(need, 0, nil) {
+		w.tellFull(now)
 		return false
 	}
 	before := w.free
 	w.look()
 	if w.free-before < need/2 {
-		w.hold = w.v.now().Add(holdFree)
+		w.hold = now.Add(holdFree)
 	}
 	return w.free-before >= need
+}
+
+// tellFull says that others have what is left of the disk, once in a while.
+func (w *writer) tellFull(now time.Time) {
+	if w.told.IsZero() || now.Sub(w.told) > tellAgain {
+		w.told = now
+		w.v.log.Warn("the disk is nearly full: what comes is not kept", "free", w.free, "stays free", w.v.reserve)
+	}
 }
 
 // makeRoom is for a disk that said it was full.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A full disk takes what is worth more in the place of what is worth less.
@@ -104,6 +105,26 @@ func TestTheReserveIsKept(t *testing.T) {
 			t.Errorf("lag %v: %d free, %+v", lag, free, st)
 		}
 		e.Release()
+	}
+}
+
+// Of a disk that others have filled, the cache takes nothing, and says so once.
+func TestANearlyFullDiskIsToldOnce(t *testing.T) {
+	m, o := newMortal(1), small()
+	now, log := time.Unix(1e9, 0), logged(&o)
+	o.FS, o.Reserve, o.Now = m.mount, 100<<10, func() time.Time { return now }
+	s := openStore(t, "sim", o)
+	m.mu.Lock()
+	m.free = 50 << 10
+	m.mu.Unlock()
+	for n := range uint64(5) {
+		put(t, s, key(n), 1, 1000)
+	}
+	if st := s.Stats(); st.Refused < 5 || st.Off != "" {
+		t.Errorf("%+v", st)
+	}
+	if got := log.take(); len(got) != 1 || !strings.Contains(got[0], "nearly full") || !strings.Contains(got[0], "free=51") {
+		t.Errorf("log: %q", got)
 	}
 }
 

@@ -24,6 +24,7 @@ type writer struct {
 	records int64     // in the index log, the head included; 0: write it anew
 	free    int64     // on the disk, as far as known
 	hold    time.Time // until then freeing is not tried again
+	told    time.Time // when it was last said that the disk is nearly full; zero before
 	out     []byte    // packed block
 
 	began atomic.Int64 // ns since 1970 of the step at work, 0 if none
