@@ -97,7 +97,7 @@ func (s *session) newRelay() *relay.Server {
 		Rules: relay.Rules{Ports: l.Ports, Allow: l.Allow, Own: s.ownNets},
 		Meter: func(member string) relay.Account { return s.c.ledger.Lend(member) },
 		Reset: s.c.ledger.Reset,
-		Bound: s.bound, Last: s.isLast, Rate: l.Rate, Conns: l.Connections, Now: s.c.o.Now, Log: s.log,
+		Dial:  s.dialLent, Bound: s.bound, Last: s.isLast, Rate: l.Rate, Conns: l.Connections, Now: s.c.o.Now, Log: s.log,
 	}
 }
 

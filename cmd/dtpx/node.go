@@ -19,7 +19,7 @@ import (
 	"dtpx/certs"
 	"dtpx/cluster"
 	"dtpx/cmd/dtpx/internal/config"
-	"dtpx/cmd/dtpx/internal/traffic"
+	"dtpx/internal/traffic"
 	"dtpx/proxy"
 	ranges "dtpx/range"
 )

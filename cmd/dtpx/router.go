@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"dtpx/cache"
-	"dtpx/cmd/dtpx/internal/traffic"
+	"dtpx/internal/traffic"
 	"dtpx/proxy"
 	ranges "dtpx/range"
 )

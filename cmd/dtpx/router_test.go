@@ -9,7 +9,7 @@ import (
 
 	"dtpx/cache"
 	"dtpx/cmd/dtpx/internal/config"
-	"dtpx/cmd/dtpx/internal/traffic"
+	"dtpx/internal/traffic"
 	"dtpx/proxy"
 	ranges "dtpx/range"
 )

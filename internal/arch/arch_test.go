@@ -17,7 +17,7 @@ import (
 var arrows = map[string][]string{
 	"range":   {"internal/cork"},
 	"cache":   {"range", "internal/special"},
-	"cluster": {"range", "internal/cork", "internal/special", "internal/tcpinfo"},
+	"cluster": {"range", "internal/cork", "internal/special", "internal/tcpinfo", "internal/traffic"},
 	"certs":   nil,
 	"proxy":   {"internal/cork"},
 }

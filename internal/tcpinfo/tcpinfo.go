@@ -10,7 +10,7 @@ import (
 type Info struct {
 	Received, Sent int64 // bytes, read or not, repetitions of what was sent included
 	Timeouts       int   // how often in a row what was sent had to be sent again for want of an acknowledgement
-	// Unanswered is for how long nothing has come since something was sent last.
+	// Unanswered is how long ago something was sent last, where nothing at all has come.
 	Unanswered time.Duration
 }
 

@@ -19,11 +19,8 @@ func ask(raw syscall.RawConn) (Info, bool) {
 	if cerr != nil || err != nil {
 		return Info{}, false
 	}
-	// Before anything has come, the time of the last is that of the connection's beginning,
-	// which may be that of the first question, as coarse as these times are.
 	var unanswered time.Duration
-	nothing := info.Bytes_sent > 0 && info.Bytes_received <= 1
-	if info.Last_data_recv > info.Last_data_sent || nothing && info.Last_data_recv == info.Last_data_sent {
+	if info.Bytes_sent > 0 && info.Bytes_received <= 1 {
 		unanswered = time.Duration(info.Last_data_sent) * time.Millisecond
 	}
 	return Info{

@@ -13,7 +13,8 @@ import (
 // addrsMax bounds how many addresses of a name are tried.
 const addrsMax = 4
 
-func dialTCP(ctx context.Context, to netip.AddrPort, check Control) (net.Conn, error) {
+// DialTCP is what Server.Dial is if nothing else.
+func DialTCP(ctx context.Context, to netip.AddrPort, check Control) (net.Conn, error) {
 	d := net.Dialer{Control: check}
 	return d.DialContext(ctx, "tcp", to.String())
 }

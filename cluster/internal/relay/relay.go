@@ -138,7 +138,7 @@ func (s *Server) fill() {
 		}
 	}
 	if s.Dial == nil {
-		s.Dial = dialTCP
+		s.Dial = DialTCP
 	}
 	if s.Meter == nil {
 		s.Meter = func(string) Account { return free{} }

@@ -99,7 +99,7 @@ func TestSpliceIsChosenForBareSocketsOnly(t *testing.T) {
 func TestControlRefusesBeforeTheFirstPacket(t *testing.T) {
 	l := listen(t)
 	s := &Server{Rules: ports()}
-	_, err := dialTCP(t.Context(), l.Addr().(*net.TCPAddr).AddrPort(), func(_, address string, _ syscall.RawConn) error {
+	_, err := DialTCP(t.Context(), l.Addr().(*net.TCPAddr).AddrPort(), func(_, address string, _ syscall.RawConn) error {
 		return s.dialled(address)
 	})
 	var f *Forbidden

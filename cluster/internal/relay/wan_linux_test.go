@@ -79,7 +79,7 @@ func TestWhatTheMemberDoesNotTakeIsPaid(t *testing.T) {
 
 // roomy dials with a receive buffer that holds what nobody reads.
 func roomy(ctx context.Context, to netip.AddrPort, check Control) (net.Conn, error) {
-	c, err := dialTCP(ctx, to, check)
+	c, err := DialTCP(ctx, to, check)
 	if err == nil {
 		err = c.(*net.TCPConn).SetReadBuffer(1 << 20)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"dtpx/cmd/dtpx/internal/traffic"
+	"dtpx/internal/traffic"
 )
 
 // A dial that lasts says that the line is full; one to what is not behind it says nothing.

@@ -41,8 +41,9 @@ func (m *Meter) begin(addr string) (end func()) {
 	}
 }
 
-// Waits reports that a dial lasts for long, or that a connection waited for an answer
-// for long when Rate was asked for.
+// Waits reports that a dial lasts for long, or that a new connection waited for its first
+// answer for long when Rate was asked for. (On older ones much is sent that nobody answers,
+// like HTTP/2's updates of windows.)
 func (m *Meter) Waits(now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"dtpx/cmd/dtpx/internal/traffic"
+	"dtpx/internal/traffic"
 )
 
 // server answers each connection with what it is sent, until that ends.

@@ -1,5 +1,5 @@
-// Package traffic knows how much of the internet line the owner's connections use:
-// pages, tunnels and downloads.
+// Package traffic knows how much of a line connections use, when it comes over the line
+// and not when somebody reads it.
 package traffic
 
 import (
@@ -64,13 +64,14 @@ func (m *Meter) Watch(dial Dial) Dial {
 		defer m.begin(addr)()
 		c, err := dial(ctx, network, addr)
 		if err == nil {
-			m.add(c)
+			m.Add(c)
 		}
 		return c, err
 	}
 }
 
-func (m *Meter) add(c net.Conn) {
+// Add counts what c moves from now on.
+func (m *Meter) Add(c net.Conn) {
 	to, err := netip.ParseAddrPort(c.RemoteAddr().String())
 	if err != nil || m.Counts != nil && !m.Counts(to.Addr().Unmap()) {
 		return
