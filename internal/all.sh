@@ -53,6 +53,17 @@ done
 say "staticcheck"
 go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 "$@"
 
+# Houses of machines with shaped links have this one to themselves: where others' tests take
+# its processors, lenders stand still, and what is measured is that.
+houses=dtpx/internal/e2e/cluster
+all=$(go list "$@")
+others=$(printf '%s\n' "$all" | grep -vx "$houses" || true)
+export DTPX_FULL=1 CGO_ENABLED=1
+
 say "tests with the race detector, none skipped"
-DTPX_FULL=1 CGO_ENABLED=1 go test -race -timeout 12m "$@"
+[ -z "$others" ] || go test -race -timeout 12m $others
+if printf '%s\n' "$all" | grep -qx "$houses"; then
+	say "tests of whole houses"
+	go test -race -timeout 12m "$houses"
+fi
 say "all good"

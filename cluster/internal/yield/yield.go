@@ -59,11 +59,16 @@ const (
 	// one or a faster one, or the owner's server a slow one: from time to time both
 	// together may take more than the line is thought to bear, and as long as they do,
 	// more again.
-	probe  = 10 * time.Second
-	more   = 1.1 // at first
-	again  = 1.5 // while they do
-	nearly = 0.95
-	forget = 2 * time.Minute // without a step: another line, perhaps
+	probe = 10 * time.Second
+	more  = 1.1 // at first
+	again = 1.5 // while they do
+	// A download of the owner loses by that, as it would take all of the line: then it is
+	// done more rarely, and with more care.
+	greedy      = 0.5 // of what the line bears
+	probeGreedy = 20 * time.Second
+	againGreedy = 1.2
+	nearly      = 0.95
+	forget      = 2 * time.Minute // without a step: another line, perhaps
 )
 
 // Bound is how many bytes per second lending may take until it is asked again, when the
@@ -129,7 +134,7 @@ func (l *Line) bound(now time.Time, own float64, d time.Duration, pity bool) flo
 	case l.state == probing:
 	case l.learnt.IsZero():
 		l.state, l.goal = probing, math.Inf(1)
-	case now.Sub(l.learnt) > probe:
+	case now.Sub(l.learnt) > probeGreedy || now.Sub(l.learnt) > probe && max(own, l.want) < greedy*best:
 		l.state, l.goal = probing, more*best
 	default:
 		l.state = held
@@ -158,7 +163,10 @@ func (l *Line) learn(now time.Time, own, lent float64, d time.Duration) {
 	case l.state == probing: // asked for: so it is
 		l.bears, l.epoch = [2]float64{rate}, now
 		if rate >= nearly*l.goal {
-			l.goal, l.recent = again*rate, window{skip: skipped}
+			l.recent = window{skip: skipped}
+			if l.goal = again * rate; l.want >= greedy*rate {
+				l.goal = againGreedy * rate
+			}
 			return
 		}
 		l.state = held
