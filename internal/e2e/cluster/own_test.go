@@ -77,7 +77,7 @@ func TestOwnTrafficGoesFirst(t *testing.T) {
 	}{
 		{"through a tunnel", "https", "/32MiB/tunnel", 0.5},
 		{"as it is", "http", "/32MiB/plain", 0.5},
-		{"split", "http", "/48MiB/split", 0.35},
+		{"split", "http", "/48MiB/split", 0.4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := h.sub(t)
