@@ -112,7 +112,7 @@ func TestCacheResumes(t *testing.T) {
 			part := b.path("resumed")
 			must(t, os.Rename(c.file, part))
 			had := sizeOf(part)
-			before := o.Log().Stats("/file").Total
+			before := len(o.Log().For("/file"))
 			n = b.serve("-config", config)
 			if how == "" {
 				must(t, os.Remove(part))
@@ -121,7 +121,7 @@ func TestCacheResumes(t *testing.T) {
 				n.shell(how, part, url).ok(t)
 			}
 			same(t, part, o, url)
-			cost := o.Log().Stats("/file").Total - before
+			cost := o.Log().Since("/file", before)
 			if most := int64(24<<20) - had + 1<<20; cost > most {
 				t.Errorf("%d bytes were there, and %d were fetched again", had, cost)
 			}

@@ -136,6 +136,23 @@ type Stats struct {
 	Duplicate int64 `json:"duplicate"` // Total - Unique
 }
 
+// Since adds up the body bytes of the requests whose URL contains s, but for the first n
+// of them: what is still booked of those that have been cut is not the later ones'.
+func (l *Log) Since(s string, n int) (total int64) {
+	for _, e := range l.For(s)[n:] {
+		total += e.bytes()
+	}
+	return total
+}
+
+// bytes are what the peer has of the body, as far as known.
+func (e *Entry) bytes() int64 {
+	if e.Acked < 0 {
+		return e.Written
+	}
+	return e.Acked
+}
+
 // Stats of all requests whose URL contains s. Only one file's make sense.
 func (l *Log) Stats(s string) Stats {
 	var st Stats
@@ -148,10 +165,7 @@ func (l *Log) Stats(s string) Stats {
 		if e.Status >= 400 {
 			st.Refused++
 		}
-		n := e.Acked
-		if n < 0 {
-			n = e.Written
-		}
+		n := e.bytes()
 		st.Total += n
 		got = append(got, covered(e.parts, n)...)
 	}

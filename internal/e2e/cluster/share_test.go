@@ -36,9 +36,9 @@ func TestShared(t *testing.T) {
 			return has != "0" && slices.Contains(slices.Collect(maps.Values(h.cached(r).Neighbours)), has)
 		})
 	}
-	before := h.Origin.Log().Stats("/shared").Total
+	before := len(h.Origin.Log().For("/shared"))
 	d := h.fetch(bob, url, nil)
-	if cost := h.Origin.Log().Stats("/shared").Total - before; cost > 0 {
+	if cost := h.Origin.Log().Since("/shared", before); cost > 0 {
 		t.Errorf("the origin sent %d bytes of what alice has", cost)
 	}
 	if got := h.cached(bob).Borrowed; got != 24*mib {
@@ -70,15 +70,15 @@ func TestSharedByDigest(t *testing.T) {
 	sum := testbed.Content{Seed: 7, Size: 24 * mib}.SHA256()
 	blob := h.URL("https", "/24MiB/seed=7/dists/s/main/by-hash/SHA256/"+sum)
 	cost := func(url, part string) int64 {
-		before, had := h.Origin.Log().Stats(part).Total, h.cached(alice).Summary
+		had := h.cached(alice).Summary
 		h.fetch(alice, url, nil)
-		alices := h.Origin.Log().Stats(part).Total - before
+		alices := len(h.Origin.Log().For(part))
 		h.within(loseTime, "bob knows that alice has "+part, func() bool {
 			has := h.cached(alice).Summary // of before is made anew after 5 s
 			return has != had && has != "0" && slices.Contains(slices.Collect(maps.Values(h.cached(bob).Neighbours)), has)
 		})
 		h.fetch(bob, url, nil)
-		return h.Origin.Log().Stats(part).Total - before - alices
+		return h.Origin.Log().Since(part, alices)
 	}
 	if n := cost(blob, "/by-hash/"); n > 0 {
 		t.Errorf("the origin sent %d bytes of what alice has", n)
