@@ -44,9 +44,9 @@ func (v *visit) impersonal() bool {
 	return v.in.Method == http.MethodGet && !ranges.ByPerson(h) && h.Get("If-Match") == "" && h.Get("If-Unmodified-Since") == ""
 }
 
-// enter returns the flight for what v asks for: a new one, of which v is the
-// first, or the one to wait for. nil where v's answer is nobody else's.
-func (x *flights) enter(v *visit) (f *flight, first bool) {
+// enter returns the flight for what v asks for: the one to wait for, or, if v misses, a
+// new one of which v is the first. nil where v's answer is nobody else's.
+func (x *flights) enter(v *visit, misses bool) (f *flight, first bool) {
 	if !v.shareable() {
 		return nil, false
 	}
@@ -56,7 +56,7 @@ func (x *flights) enter(v *visit) (f *flight, first bool) {
 	if at, ok := x.lone[name]; ok && v.c.o.Now().Sub(at) < loneTime {
 		return nil, false
 	}
-	if f = x.of[name]; f != nil {
+	if f = x.of[name]; f != nil || !misses {
 		return f, false
 	}
 	if x.of == nil {

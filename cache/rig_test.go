@@ -225,6 +225,27 @@ func (r *rig) cost(requests, body int64) {
 	}
 }
 
+// soon gets path without waiting for another client's answer.
+func (r *rig) soon(path string, body []byte) {
+	r.t.Helper()
+	began := time.Now()
+	r.want(r.get(path), 200, body)
+	if d := time.Since(began); d > waitMost*3/4 {
+		r.t.Errorf("it took %v", d)
+	}
+}
+
+// renewed checks that what was kept of /f is gone, and that newer is kept instead.
+func (r *rig) renewed(newer []byte) {
+	r.t.Helper()
+	r.serve(file(newer, `"v2"`, "Cache-Control", fresh))
+	r.want(r.get("/f"), 200, newer)
+	r.requests.Store(0)
+	r.body.Store(0)
+	r.want(r.get("/f"), 200, newer)
+	r.cost(0, 0)
+}
+
 func span(from, to int) string { return fmt.Sprintf("bytes=%d-%d", from, to-1) }
 
 // infos is what is on disk.

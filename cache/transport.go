@@ -36,8 +36,9 @@ func (t *Transport) RoundTrip(in *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	v.find()
-	if v.d.Verdict == rules.Miss && v.d.Fwd != rules.FwdRequest {
-		f, first := v.c.flying.enter(v)
+	misses := v.d.Verdict == rules.Miss && v.d.Fwd != rules.FwdRequest
+	if misses || v.hollow() {
+		f, first := v.c.flying.enter(v, misses)
 		switch {
 		case first:
 			v.flight = f
@@ -56,6 +57,16 @@ func (t *Transport) RoundTrip(in *http.Request) (*http.Response, error) {
 	}
 	releaseAll(v.have)
 	return resp, err
+}
+
+// hollow reports that of what is to be served nothing is here: perhaps an entry that has
+// just been made, before its bytes are in it or anybody can follow it.
+func (v *visit) hollow() bool {
+	if v.d.Verdict != rules.Serve && v.d.Verdict != rules.ServeStale {
+		return false
+	}
+	s := v.known[v.d.At]
+	return !s.Complete && len(s.Held) == 0
 }
 
 // Hit answers req if memory alone is enough for that, and returns nil otherwise.
