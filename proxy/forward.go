@@ -73,9 +73,9 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, client Client) 
 		s.switchProtocols(w, r, ex.switched)
 	case ex.failed != nil:
 		s.abort(r, ex)
-	case r.ProtoMajor == 1:
+	case r.ProtoMajor == 1 && ex.known:
 		body.drain(w)
-	case ex.known:
+	case r.ProtoMajor == 1 || ex.known:
 		body.linger(w)
 	}
 }

@@ -100,6 +100,41 @@ func TestAnswerInMidUpload(t *testing.T) {
 	}
 }
 
+// The same on HTTP/1, where the client reads the answer to its end before it does anything
+// else, as curl does (stop sending).
+func TestWholeAnswerInMidUpload(t *testing.T) {
+	for _, path := range []string{"/known", "/unknown"} {
+		for _, scheme := range []string{"http", "https"} {
+			t.Run(scheme+path, func(t *testing.T) {
+				r := newRig(t)
+				r.origin(func(w http.ResponseWriter, req *http.Request) {
+					_, _ = io.ReadFull(req.Body, make([]byte, 1))
+					_ = http.NewResponseController(w).EnableFullDuplex()
+					if path == "/known" {
+						w.Header().Set("Content-Length", "6")
+					}
+					w.WriteHeader(http.StatusRequestEntityTooLarge)
+					io.WriteString(w, "enough")
+					w.(http.Flusher).Flush()
+				})
+				var w *wire
+				if scheme == "http" {
+					w = r.connect()
+					w.send("POST http://origin.test" + path)
+				} else {
+					w = r.secure("origin.test")
+					w.send("POST " + path)
+				}
+				w.send(" HTTP/1.1\r\nHost: origin.test\r\nContent-Length: 1000000\r\n\r\na")
+				resp := w.response("POST")
+				if got := body(t, resp, nil); resp.StatusCode != 413 || got != "enough" {
+					t.Errorf("%s %q", resp.Status, got)
+				}
+			})
+		}
+	}
+}
+
 func TestUploads(t *testing.T) {
 	eachScheme(t, func(t *testing.T, base string, h2 bool) {
 		r := newRig(t)

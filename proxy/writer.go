@@ -218,8 +218,9 @@ func (b *requestBody) drain(w http.ResponseWriter) {
 // lingerTime is what a client may take to see that its upload is not wanted.
 const lingerTime = 200 * time.Millisecond
 
-// linger reads on for a moment where the client is still sending on HTTP/2, as the
-// handler's end resets the stream: curl 7.88 then loses the answer that has come.
+// linger reads on for a moment where the client is still sending: on HTTP/2, as the
+// handler's end resets the stream (curl 7.88 then loses the answer that has come); on
+// HTTP/1 for no longer where only the handler's end tells of the answer's.
 func (b *requestBody) linger(w http.ResponseWriter) {
 	if b.hasEnded() {
 		return
