@@ -6,19 +6,17 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"runtime"
 	"testing"
 	"time"
 
+	"dtpx/internal/testbed/need"
 	"dtpx/internal/traffic"
 )
 
 // server answers each connection with what it is sent, until that ends.
 func server(t *testing.T) string {
 	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("the kernel does not say what sockets have moved")
-	}
+	need.Linux(t) // the kernel says what sockets have moved
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -1,28 +1,15 @@
 package traffic_test
 
 import (
-	"context"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"runtime"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"dtpx/internal/tcpinfo"
+	"dtpx/internal/testbed/netns"
 	"dtpx/internal/traffic"
 )
-
-// lo switches the loopback device of this thread's namespace.
-func lo(t *testing.T, state string) {
-	t.Helper()
-	if out, err := exec.Command("ip", "link", "set", "lo", state).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-}
 
 // A server that is slow to say anything at all may be one whose answer a full line has
 // lost; one that is very slow has nothing to say, and one that has spoken is there.
@@ -80,41 +67,44 @@ func becomes(t *testing.T, m *traffic.Meter, want bool) {
 
 // What is never acknowledged says that the other side is gone.
 func TestLostPackets(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("DTPX_FULL") != "" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root to make a network namespace")
-	}
-	runtime.LockOSThread() // and never unlocked: the thread ends with its namespace
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+	machine, err := netns.ForTest(t).Machine("a")
+	if err != nil {
 		t.Fatal(err)
 	}
-	lo(t, "up")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	lo := func(state string) {
+		t.Helper()
+		if err := machine.Run("ip", "link", "set", "lo", state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lo("up")
+	l, err := machine.Listen("tcp", "127.0.0.1:80")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	var m traffic.Meter
-	c, err := m.Watch(func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return net.DialTCP(network, nil, l.Addr().(*net.TCPAddr)) // on this thread
-	})(t.Context(), "tcp", l.Addr().String())
+	c, err := m.Watch(machine.Dial)(t.Context(), "tcp", "127.0.0.1:80")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	m.Rate(time.Now())
 	expectWait(t, &m, "nothing is lost", false)
-	lo(t, "down")
+	lo("down")
 	if _, err := c.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
 	becomes(t, &m, true)
-	deadline := time.Now().Add(30 * time.Second)
-	for info, ok := tcpinfo.Ask(c); !ok || info.Timeouts <= 2; info, ok = tcpinfo.Ask(c) {
-		if time.Now().After(deadline) {
-			t.Fatal("sent again by nobody")
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
+		info, ok := tcpinfo.Ask(c)
+		if ok && info.Timeouts > 2 {
+			break
+		}
+		if !ok || time.Now().After(deadline) {
+			t.Fatalf("sent again %d times", info.Timeouts)
 		}
 	}
 	m.Rate(time.Now().Add(time.Minute))

@@ -80,10 +80,10 @@ func beNode(what string) {
 		}
 	}
 	s.Close()
-	if n := runtime.NumGoroutine(); n > 1 {
-		time.Sleep(100 * time.Millisecond) // the library's end by themselves
-		if n = runtime.NumGoroutine(); n > 1 {
-			fmt.Println("leak", n)
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > 1; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) { // the library's end by themselves, but soon
+			fmt.Println("leak", runtime.NumGoroutine())
+			break
 		}
 	}
 	fmt.Println("closed")

@@ -102,6 +102,25 @@ func TestADownloadOfTheOwnerGetsMostOfTheLine(t *testing.T) {
 	}
 }
 
+// What members asked for until then was less than the line bears. That it bears more is
+// tried, but not at the cost of half a download.
+func TestALineJudgedTooSmall(t *testing.T) {
+	asks := func(at float64) float64 {
+		if at < 10 {
+			return 3.6 * mb
+		}
+		return math.Inf(1)
+	}
+	h := (&home{line: always(4 * mb), own: 1, lent: 8, wants: after(10, math.Inf(1)), asks: asks}).live(60)
+	for at := 12.0; at < 60; at += 8 {
+		got := mean(h.took, at, at+8)
+		t.Logf("from %v s: the owner gets %.2f of 4 MB/s", at, got/mb)
+		if got < 0.8*4*mb {
+			t.Errorf("from %v s the owner gets %.2f of 4 MB/s", at, got/mb)
+		}
+	}
+}
+
 // Members who come while the owner downloads find the line taken.
 func TestMembersWhoComeLateWait(t *testing.T) {
 	h := (&home{line: always(4 * mb), own: 1, lent: 8, wants: after(5, math.Inf(1)), asks: after(20, math.Inf(1))}).live(60)
