@@ -21,7 +21,7 @@ func (v *visit) serveGap(o *object, s *rules.Stored, a rules.Answer, beside http
 	if a.Kind == rules.Elsewhere {
 		a = rules.Answer{Kind: rules.Whole, Range: ranges.Range{End: s.Total}}
 	}
-	status, h := rules.Respond(s, a, now, cs.FwdStatus != 0)
+	status, h := rules.RespondIn(v.into, s, a, now, cs.FwdStatus != 0)
 	for f, vs := range beside {
 		h[f] = append(h[f], vs...)
 	}

@@ -17,6 +17,7 @@ type visit struct {
 	t         *Transport
 	c         *Cache
 	in        *http.Request // as the client sent it
+	into      http.Header   // where the fields of the answer go; nil: anywhere
 	req       rules.Request
 	have      []*object
 	known     []*rules.Stored // the same, as the rules see them
@@ -69,9 +70,10 @@ func (v *visit) hollow() bool {
 	return !s.Complete && len(s.Held) == 0
 }
 
-// Hit answers req if memory alone is enough for that, and returns nil otherwise.
-func (t *Transport) Hit(req *http.Request) *http.Response {
-	v := &visit{t: t, c: t.Cache, in: req}
+// Hit answers req if memory alone is enough for that, with its fields in h, which is
+// empty, and returns nil otherwise.
+func (t *Transport) Hit(req *http.Request, h http.Header) *http.Response {
+	v := &visit{t: t, c: t.Cache, in: req, into: h}
 	if v.admit() != "" {
 		return nil
 	}

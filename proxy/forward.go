@@ -49,8 +49,8 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, client Client) 
 	}
 	ex := &exchange{in: r, w: w, upgrade: upgradeOf(r)}
 	ctx := s.withClient(r.Context(), client)
-	out := s.outgoing(r)
-	if s.answerAtHand(ex, out.WithContext(ctx)) {
+	out := s.outgoing(ctx, r)
+	if s.answerAtHand(ex, out) {
 		return
 	}
 	ctx = context.WithValue(ctx, exchangeKey{}, ex)

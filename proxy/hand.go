@@ -1,14 +1,12 @@
 package proxy
 
-import (
-	"maps"
-	"net/http"
-)
+import "net/http"
 
 // Hitter is a Transport that has some answers at hand: Hit returns one without
-// asking anybody, or nil. r is what RoundTrip would get.
+// asking anybody, or nil. r is what RoundTrip would get; h, which is empty, is where
+// the answer's fields go, and its Header.
 type Hitter interface {
-	Hit(r *http.Request) *http.Response
+	Hit(r *http.Request, h http.Header) *http.Response
 }
 
 // answerAtHand answers without the pipeline what there is nothing to decide about.
@@ -18,14 +16,13 @@ func (s *Server) answerAtHand(ex *exchange, out *http.Request) bool {
 	if s.hitter == nil || ex.upgrade != "" || r.ContentLength != 0 || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}
-	resp := s.hitter.Hit(out)
+	resp := s.hitter.Hit(out, ex.w.Header())
 	if resp == nil {
 		return false
 	}
 	defer resp.Body.Close()
 	ex.hand = true
 	s.prepare(ex, resp)
-	maps.Copy(ex.w.Header(), resp.Header)
 	w := &responseWriter{ResponseWriter: ex.w, ex: ex}
 	w.WriteHeader(resp.StatusCode)
 	_, _ = w.ReadFrom(resp.Body) // ex knows

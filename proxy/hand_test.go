@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -14,16 +15,16 @@ import (
 // handy has answers at hand for paths below /hit.
 type handy struct {
 	roundTripper
-	hit   func(r *http.Request) *http.Response
+	hit   func(r *http.Request, h http.Header) *http.Response
 	asked *atomic.Int64
 }
 
-func (h handy) Hit(r *http.Request) *http.Response {
+func (h handy) Hit(r *http.Request, to http.Header) *http.Response {
 	h.asked.Add(1)
 	if !strings.HasPrefix(r.URL.Path, "/hit") {
 		return nil
 	}
-	return h.hit(r)
+	return h.hit(r, to)
 }
 
 // TestAtHand: an answer at hand goes out as any other; what is not comes from the
@@ -38,11 +39,14 @@ func TestAtHand(t *testing.T) {
 		r := newRig(t, func(s *proxy.Server) {
 			s.Transport = handy{
 				roundTripper: func(r *http.Request) (*http.Response, error) { return reply("there", r), nil },
-				hit: func(r *http.Request) *http.Response {
+				hit: func(r *http.Request, h http.Header) *http.Response {
 					if r.Header.Get("Proxy-Connection") != "" || !r.URL.IsAbs() {
 						t.Errorf("asked for %v with %v", r.URL, r.Header)
 					}
-					return reply("hand", r)
+					resp := reply("hand", r)
+					maps.Copy(h, resp.Header)
+					resp.Header = h
+					return resp
 				},
 				asked: &asked,
 			}
@@ -77,8 +81,8 @@ func TestAtHandCut(t *testing.T) {
 		r := newRig(t, func(s *proxy.Server) {
 			s.Transport = handy{
 				roundTripper: func(*http.Request) (*http.Response, error) { return nil, errors.New("not this way") },
-				hit: func(r *http.Request) *http.Response {
-					return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: 100, Body: cutBody(50, io.ErrUnexpectedEOF), Request: r}
+				hit: func(r *http.Request, h http.Header) *http.Response {
+					return &http.Response{StatusCode: 200, Header: h, ContentLength: 100, Body: cutBody(50, io.ErrUnexpectedEOF), Request: r}
 				},
 				asked: new(atomic.Int64),
 			}

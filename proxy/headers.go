@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -70,9 +71,8 @@ func hasToken(lines []string, token string) bool {
 
 // outgoing is r as it leaves: same body, own header map. The trailer map is
 // shared on purpose: net/http fills it when the body ends.
-func (s *Server) outgoing(r *http.Request) *http.Request {
-	out := new(http.Request)
-	*out = *r
+func (s *Server) outgoing(ctx context.Context, r *http.Request) *http.Request {
+	out := r.WithContext(ctx)
 	out.Header = r.Header.Clone()
 	u := *r.URL
 	u.Fragment, u.RawFragment = "", ""

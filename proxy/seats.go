@@ -84,6 +84,9 @@ func (s *Server) seat(w http.ResponseWriter, r *http.Request, c Client) (leave f
 // told so and closed; not an intercepted one, which has been let in before, and
 // whose end would look as if its client did not trust us.
 func (s *Server) trackConn(c net.Conn, state http.ConnState) {
+	if state == http.StateActive || state == http.StateIdle {
+		return // with each request
+	}
 	addr := addrOf(c.RemoteAddr().String())
 	if !s.limited(Client{Addr: addr, Loopback: addr.IsLoopback()}) {
 		return

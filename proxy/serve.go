@@ -162,11 +162,13 @@ type connKey struct{}
 // trackFresh keeps the connections on which nothing has been asked yet.
 func (s *Server) trackFresh(c net.Conn, state http.ConnState) {
 	s.trackConn(c, state)
-	if state == http.StateNew {
+	switch state {
+	case http.StateNew:
 		s.fresh.add(c)
-		return
+	case http.StateIdle: // it has been active
+	default:
+		s.fresh.remove(c)
 	}
-	s.fresh.remove(c)
 }
 
 func (s *Server) isClosing() bool {

@@ -95,12 +95,12 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // Hit implements proxy.Hitter.
-func (r *router) Hit(req *http.Request) *http.Response {
+func (r *router) Hit(req *http.Request, h http.Header) *http.Response {
 	hits, ok := r.route(req.Context()).fetch.(*cache.Transport)
 	if !ok || r.hop != "" || req.Header.Get(proxy.BypassField) != "" {
 		return nil
 	}
-	return hits.Hit(req)
+	return hits.Hit(req, h)
 }
 
 // Dial opens a tunnel for the client of ctx.

@@ -24,34 +24,34 @@ type CacheStatus struct {
 
 // String is the structured field item.
 func (c CacheStatus) String() string {
-	var b strings.Builder
-	b.WriteString(cacheName)
+	b := append(make([]byte, 0, 64), cacheName...)
 	if c.Fwd == "" {
-		b.WriteString("; hit")
+		b = append(b, "; hit"...)
 	} else {
-		b.WriteString("; fwd=" + string(c.Fwd))
-		c.forward(&b)
+		b = append(append(b, "; fwd="...), c.Fwd...)
+		b = c.forward(b)
 	}
 	if c.HasTTL {
-		b.WriteString("; ttl=" + strconv.FormatInt(int64(c.TTL/time.Second), 10))
+		b = strconv.AppendInt(append(b, "; ttl="...), int64(c.TTL/time.Second), 10)
 	}
 	if c.Detail != "" {
-		b.WriteString(`; detail="` + printable(c.Detail) + `"`)
+		b = append(append(append(b, `; detail="`...), printable(c.Detail)...), '"')
 	}
-	return b.String()
+	return string(b)
 }
 
 // forward writes the parameters that have a meaning beside fwd only.
-func (c CacheStatus) forward(b *strings.Builder) {
+func (c CacheStatus) forward(b []byte) []byte {
 	if c.FwdStatus > 0 {
-		b.WriteString("; fwd-status=" + strconv.Itoa(c.FwdStatus))
+		b = strconv.AppendInt(append(b, "; fwd-status="...), int64(c.FwdStatus), 10)
 	}
 	if c.Stored {
-		b.WriteString("; stored")
+		b = append(b, "; stored"...)
 	}
 	if c.Collapsed {
-		b.WriteString("; collapsed")
+		b = append(b, "; collapsed"...)
 	}
+	return b
 }
 
 // Append adds c to h behind what caches nearer to the origin have said, which

@@ -14,19 +14,31 @@ var notModifiedFields = []string{"Cache-Control", "Content-Location", "Date", "E
 // has just confirmed s: then Age is what it said (RFC 9111 §5.1). Via and
 // Cache-Status are the caller's to add. For Elsewhere there is no answer: 0.
 func Respond(s *Stored, a Answer, now time.Time, validated bool) (status int, h http.Header) {
+	return RespondIn(nil, s, a, now, validated)
+}
+
+// RespondIn is Respond with the fields in h, which is empty, or nil for a new one: a
+// map that is copied to where it belongs costs as much as all else here.
+func RespondIn(h http.Header, s *Stored, a Answer, now time.Time, validated bool) (status int, _ http.Header) {
+	if h == nil {
+		h = make(http.Header, len(s.Header)+8) // what is added on the way to the client has room
+	}
 	switch a.Kind {
 	case Whole:
-		status, h = s.Status, wholeHeader(s)
+		status = s.Status
+		whole(h, s)
 	case Part:
-		status, h = http.StatusPartialContent, wholeHeader(s)
+		status = http.StatusPartialContent
+		whole(h, s)
 		h.Set("Content-Range", formatContentRange(a.Range, s.Total))
 		h.Set("Content-Length", strconv.FormatInt(a.Range.Len(), 10))
 	case NotModified:
-		status, h = http.StatusNotModified, subset(s.Header)
+		status = http.StatusNotModified
+		subset(h, s.Header)
 	case Unsatisfiable:
-		return http.StatusRequestedRangeNotSatisfiable, http.Header{
-			"Content-Range": {"bytes */" + strconv.FormatInt(s.Total, 10)}, "Content-Length": {"0"},
-		}
+		h.Set("Content-Range", "bytes */"+strconv.FormatInt(s.Total, 10))
+		h.Set("Content-Length", "0")
+		return http.StatusRequestedRangeNotSatisfiable, h
 	default:
 		return 0, nil
 	}
@@ -36,38 +48,34 @@ func Respond(s *Stored, a Answer, now time.Time, validated bool) (status int, h 
 	return status, h
 }
 
-// wholeHeader removes again what Keep has removed: what is on disk may be older
-// than these rules.
-func wholeHeader(s *Stored) http.Header {
-	h := roomy(s.Header)
+// whole removes again what Keep has removed: what is on disk may be older than these
+// rules.
+func whole(h http.Header, s *Stored) {
+	copyFields(h, s.Header)
 	strip(h, s.Header)
 	if s.Total >= 0 && s.Status != http.StatusNoContent {
 		h.Set("Content-Length", strconv.FormatInt(s.Total, 10))
 	} else {
 		h.Del("Content-Length")
 	}
-	return h
 }
 
-// roomy is a copy with room for what is added on the way to the client: a map that
-// grows costs more than all of its entries.
-func roomy(from http.Header) http.Header {
+// copyFields is one allocation, whatever the number of fields.
+func copyFields(to, from http.Header) {
 	n := 0
 	for _, v := range from {
 		n += len(v)
 	}
-	h, values := make(http.Header, len(from)+8), make([]string, 0, n)
+	values := make([]string, 0, n)
 	for f, v := range from {
 		at := len(values)
 		values = append(values, v...)
-		h[f] = values[at:len(values):len(values)]
+		to[f] = values[at:len(values):len(values)]
 	}
-	return h
 }
 
 // subset adds Last-Modified where it is the only validator.
-func subset(stored http.Header) http.Header {
-	h := http.Header{}
+func subset(h, stored http.Header) {
 	for _, f := range notModifiedFields {
 		if has(stored, f) {
 			h[f] = append([]string(nil), stored[f]...)
@@ -76,5 +84,4 @@ func subset(stored http.Header) http.Header {
 	if has(stored, "Last-Modified") && !has(stored, "Etag") {
 		h["Last-Modified"] = append([]string(nil), stored["Last-Modified"]...)
 	}
-	return h
 }
