@@ -160,7 +160,7 @@ func (s *scout) open(off int64) (goOn bool) {
 	if !mine {
 		return true
 	}
-	g, resp, err := v.openGap(s.r.ctx, &s.o, s.r.s, off, s.r.end)
+	g, resp, err := v.openGap(s.r.ctx, &s.o, s.r.s, off, s.r.end, false)
 	if err != nil || g == nil {
 		l.end()
 		if resp != nil {

@@ -61,7 +61,7 @@ func (v *visit) finish(ctx context.Context, id disk.ID) {
 			if at = firstMissing(o.entry, at); at == o.total() || again.c.lives.at(id, at) != nil {
 				return
 			}
-			g, resp, err := again.openGap(ctx, o, again.known[i], at, o.total())
+			g, resp, err := again.openGap(ctx, o, again.known[i], at, o.total(), false)
 			if err != nil {
 				if resp != nil {
 					resp.Body.Close()

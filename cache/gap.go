@@ -48,8 +48,9 @@ func gapEnd(held []ranges.Range, off, end int64) int64 {
 var errChanged = errors.New("the resource has changed since the part that is cached was fetched")
 
 // openGap asks the origin for the bytes of o that are missing at off. It returns
-// the answer if that is not of the same version.
-func (v *visit) openGap(ctx context.Context, o *object, s *rules.Stored, off, end int64) (*gap, *http.Response, error) {
+// the answer if that is not of the same version, or the whole, because the origin knows
+// no ranges: a client whose answer has begun takes that, too, as it has no other way.
+func (v *visit) openGap(ctx context.Context, o *object, s *rules.Stored, off, end int64, begun bool) (*gap, *http.Response, error) {
 	missing := ranges.Range{Start: off, End: gapEnd(o.held(), off, end)}
 	h, ok := rules.Completion(v.req, s, missing)
 	if !ok {
@@ -65,16 +66,42 @@ func (v *visit) openGap(ctx context.Context, o *object, s *rules.Stored, off, en
 		return nil, nil, err
 	}
 	got, known := bodyRange(resp)
-	if resp.StatusCode != http.StatusPartialContent || !known || got != missing || !k.continues(k.response(resp), contentTotal(resp)) {
-		resp.Body = &cancelling{resp.Body, cancel}
-		return nil, resp, errChanged
+	switch {
+	case !known || !k.continues(k.response(resp), contentTotal(resp)):
+	case resp.StatusCode == http.StatusPartialContent && got == missing:
+		v.c.stats.completed.Add(1)
+		return &gap{body: k.goOn(resp, got), at: off, end: got.End, cancel: cancel}, resp, nil
+	case resp.StatusCode == http.StatusOK && begun:
+		body := &tail{ReadCloser: k.goOn(resp, got), skip: off}
+		k.live.anew.Store(true)
+		return &gap{body: body, at: off, end: end, cancel: cancel}, resp, nil
 	}
-	body := &keptBody{k: k, ReadCloser: resp.Body, r: got, pos: got.Start, known: true}
+	resp.Body = &cancelling{resp.Body, cancel}
+	return nil, resp, errChanged
+}
+
+// goOn is the body of resp, r of what is being completed.
+func (k *keeper) goOn(resp *http.Response, r ranges.Range) io.ReadCloser {
 	if !k.taken {
-		k.open(resp, got, o.total(), nil)
+		k.open(resp, r, k.into.total(), nil)
 	}
-	v.c.stats.completed.Add(1)
-	return &gap{body: body, at: off, end: got.End, cancel: cancel}, resp, nil
+	return &keptBody{k: k, ReadCloser: resp.Body, r: r, pos: r.Start, known: true}
+}
+
+// tail is a body without its first skip bytes.
+type tail struct {
+	io.ReadCloser
+	skip int64
+}
+
+func (t *tail) Read(p []byte) (int, error) {
+	for t.skip > 0 && len(p) > 0 {
+		n, err := t.ReadCloser.Read(p[:min(int64(len(p)), t.skip)])
+		if t.skip -= int64(n); err != nil {
+			return 0, err
+		}
+	}
+	return t.ReadCloser.Read(p)
 }
 
 // cancelling is a body whose request has a context of its own.
@@ -88,8 +115,11 @@ func (c *cancelling) Close() error {
 	return c.ReadCloser.Close()
 }
 
-// contentTotal is the size of the whole of which a 206 is a part; -1: unknown.
+// contentTotal is the size of the whole of which a body is all or a part; -1: unknown.
 func contentTotal(resp *http.Response) int64 {
+	if resp.StatusCode == http.StatusOK {
+		return resp.ContentLength
+	}
 	cr, err := ranges.ParseContentRange(resp.Header.Get("Content-Range"))
 	if err != nil {
 		return -1
@@ -108,7 +138,7 @@ func (v *visit) complete(o *object, s *rules.Stored, a rules.Answer) (resp *http
 	if off >= a.Range.End {
 		return nil, nil, false // it has come meanwhile
 	}
-	g, resp, err := v.openGap(v.in.Context(), o, s, off, a.Range.End)
+	g, resp, err := v.openGap(v.in.Context(), o, s, off, a.Range.End, false)
 	if g == nil && resp == nil {
 		return nil, err, true
 	}

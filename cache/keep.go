@@ -105,6 +105,9 @@ func (k *keeper) fillFrom(e *disk.Entry, r ranges.Range) {
 func (k *keeper) continues(answer rules.Response, total int64) bool {
 	want, ok := k.into.stored(k.v.t.Realm).Version()
 	got, also := rules.VersionOf(answer)
+	if k.into.running {
+		got, also = rules.RunningVersionOf(answer)
+	}
 	return ok && also && want == got && total == k.into.total()
 }
 

@@ -24,6 +24,7 @@ type live struct {
 	hole bool // a reader's, for what the others have left out
 
 	front atomic.Int64 // the farthest byte brought, but for leaps
+	anew  atomic.Bool  // of all, as the origin knows no ranges
 }
 
 const (
@@ -110,6 +111,11 @@ func (x *lives) at(id disk.ID, off int64) *live {
 // soon is a fetch that will come to off soon, or nil.
 func (x *lives) soon(id disk.ID, off int64) *live {
 	return x.find(id, off, func(l *live) bool { return off <= l.front.Load()+comesSoon })
+}
+
+// again is a fetch of all that has been begun anew and will come to off, or nil.
+func (x *lives) again(id disk.ID, off int64) *live {
+	return x.find(id, off, func(l *live) bool { return l.anew.Load() && l.front.Load() <= off })
 }
 
 func (x *lives) find(id disk.ID, off int64, fits func(*live) bool) *live {

@@ -19,6 +19,7 @@ type object struct {
 	lan   []source     // neighbours that hold the same version
 
 	adopted bool // it is here by their word
+	running bool // it has no strong entity tag, and is read without a break since it began to come
 }
 
 // inMemory finds what is stored for a key without asking the disk.
@@ -88,6 +89,7 @@ func (o *object) stored(realm string) *rules.Stored {
 	s := o.meta.stored()
 	s.Total = o.total()
 	s.Invalid = s.Invalid || !slices.Contains(o.meta.Realms, realm)
+	s.Running = o.running
 	s.Held = o.held()
 	s.Complete = o.entry.Complete() || holds(s.Held, 0) == s.Total
 	return &s

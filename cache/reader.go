@@ -106,7 +106,27 @@ func (r *reader) some(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	if l := r.v.c.lives.again(r.o.entry.ID(), r.pos); l != nil && r.gap == nil && r.comes(l) {
+		return 0, context.Cause(r.ctx)
+	}
 	return 0, r.fetch()
+}
+
+// comes waits for one who has to fetch all anew, and reports whether he still does:
+// nobody who begins now would be here sooner.
+func (r *reader) comes(l *live) bool {
+	front := l.front.Load()
+	_, next := r.o.entry.Growth()
+	t := time.NewTimer(growTime)
+	defer t.Stop()
+	select {
+	case <-next:
+	case <-l.over:
+	case <-r.ctx.Done():
+	case <-t.C:
+		return l.front.Load() > front && !r.o.entry.Removed()
+	}
+	return true
 }
 
 // run is the end of what is held from pos on, or of a part of that.
@@ -198,7 +218,7 @@ func (r *reader) fetch() error {
 		_, err := r.wait(l)
 		return err
 	}
-	g, resp, err := r.v.openGap(r.ctx, r.o, r.s, r.pos, end)
+	g, resp, err := r.v.openGap(r.ctx, r.o, r.s, r.pos, end, true)
 	switch {
 	case mine && g == nil:
 		l.end()

@@ -202,14 +202,23 @@ func (v *visit) chosen() (*object, *rules.Stored, rules.Answer) {
 	return o, v.known[v.d.At], rules.Evaluate(v.req, v.known[v.d.At])
 }
 
-// follows reports that somebody is just fetching what is missing for a.
+// follows reports that somebody is just fetching what is missing for a. What has no
+// strong entity tag can be followed if its date is strong, as that is good for the rest
+// of this download, should the one who fetches it now leave.
 func (v *visit) follows(o *object, a rules.Answer) bool {
 	if o.entry == nil {
 		return false
 	}
-	_, strong := v.known[v.d.At].Version()
 	at := firstMissing(o.entry, a.Range.Start)
-	return strong && (at >= a.Range.End || v.c.lives.soon(o.entry.ID(), at) != nil)
+	lives := v.c.lives.soon(o.entry.ID(), at) != nil
+	s := v.known[v.d.At]
+	s.Running = false
+	if _, strong := s.Version(); strong {
+		return lives || at >= a.Range.End
+	}
+	s.Running = lives
+	_, o.running = s.Version()
+	return o.running
 }
 
 func (v *visit) status(fwd rules.Fwd) rules.CacheStatus {

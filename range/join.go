@@ -23,7 +23,8 @@ func (t *Transport) key(req *http.Request) string {
 
 // join answers req from a download that is already running, where that is
 // allowed. Public and fresh responses are shared as a shared cache would
-// (RFC 9111 §3, §3.5, §4.1). Otherwise the client's own request goes out with
+// (RFC 9111 §3, §3.5, §4.1), also where a date is all that says which version it is, as
+// that counts while it runs. Otherwise the client's own request goes out with
 // the running version's entity tag: 304 proves that this client may have it
 // and that it is current, and costs no body; any other answer is the client's
 // own. ok is false when req has to go its own way from the start.
@@ -35,6 +36,9 @@ func (t *Transport) join(req *http.Request) (resp *http.Response, err error, ok 
 	if d.public(req) {
 		resp = d.attach(req, r, nil)
 		return resp, nil, resp != nil
+	}
+	if d.version.validator.ETag == "" {
+		return nil, nil, false // a date is nothing to ask by
 	}
 	ask := req.Clone(req.Context())
 	ask.Header.Set("If-None-Match", d.version.validator.ETag)
@@ -74,8 +78,8 @@ func (t *Transport) candidate(req *http.Request) (*Download, Range) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, d := range e.active[t.key(req)] {
-		tag := d.version.validator.ETag
-		if tag == "" || Overridden(d.request.Header) || !varyEqual(d.header, d.request.Header, req.Header) {
+		tag := d.version.validator.field()
+		if d.version.validator.ETag == "" && !d.public(req) || Overridden(d.request.Header) || !varyEqual(d.header, d.request.Header, req.Header) {
 			continue
 		}
 		if ir := req.Header.Get("If-Range"); ir != "" && ir != tag {

@@ -203,6 +203,24 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// TestWeakTagsThatDiffer: the same date does not join what weak tags keep apart.
+func TestWeakTagsThatDiffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMem(t, slow, near, nil)
+		url := m.origin.HTTP + "/1MiB/etag=weak-request/f"
+		m.whole(url, m.get(url))
+		all := m.origin.Log().Entries()
+		if len(all) < 2 {
+			t.Fatal("nothing was asked for again")
+		}
+		for _, e := range all {
+			if e.Range == "" && e.Written != 1<<20 {
+				t.Errorf("%d bytes are of the first answer", e.Written)
+			}
+		}
+	})
+}
+
 // What is no plain large GET passes through: one request, nothing listed.
 func TestPassesThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

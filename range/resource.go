@@ -61,6 +61,7 @@ func strongETag(h http.Header) string {
 // of the design. It never changes once the download has begun.
 type version struct {
 	validator Validator
+	weak      string // the entity tag that came with a date
 	total     int64
 	encoding  string
 }
@@ -69,6 +70,9 @@ type version struct {
 // the resource that its body is, or the reason why it is not accelerated.
 func eligible(resp *http.Response, asked RangeKind) (v version, r Range, reason string) {
 	v = version{validator: validatorOf(resp.Header), encoding: encodingOf(resp.Header)}
+	if v.validator.ETag == "" {
+		v.weak = resp.Header.Get("Etag")
+	}
 	switch {
 	case resp.StatusCode == http.StatusPartialContent && asked == RangeOne:
 		cr, err := ParseContentRange(resp.Header.Get("Content-Range"))
@@ -145,9 +149,15 @@ func (v version) check(resp *http.Response, r Range) *fault {
 		return bad("another entity tag")
 	case v.validator.ETag == "" && resp.Header.Get("Last-Modified") != v.validator.LastModified:
 		return bad("another modification date")
+	case v.validator.ETag == "" && differs(resp.Header.Get("Etag"), v.weak):
+		return bad("another weak entity tag")
 	}
 	return nil
 }
+
+// differs reports that a weak tag, where there is one, is not the one that came with the
+// first answer: too weak to join bytes by, it is strong enough to keep them apart.
+func differs(tag, first string) bool { return tag != "" && tag != first }
 
 // retryAfter reads a Retry-After field in either form; 0 if there is none.
 func retryAfter(h http.Header) time.Duration {

@@ -34,10 +34,10 @@ func (m *mem) started(url string, header ...string) *http.Response {
 }
 
 func TestPublicAndFreshIsSharedWithoutAsking(t *testing.T) {
-	for _, cc := range []string{"public, max-age=600", "max-age=0, s-maxage=600", "max-age=999999999999, immutable"} {
+	for _, cc := range []string{"public, max-age=600", "max-age=0, s-maxage=600", "max-age=999999999999, immutable", "max-age=600&etag=weak", "max-age=600&etag=none"} {
 		synctest.Test(t, func(t *testing.T) {
 			m := newMem(t, slow, near, nil)
-			url := testbed.URL(m.origin.HTTP, "2MiB/f", "cache="+cc)
+			url := testbed.URL(m.origin.HTTP, "2MiB/f", strings.Split("cache="+cc, "&")...)
 			a := m.started(url)
 			b := m.get(url)
 			if n := len(m.own()); n != 1 {
@@ -47,6 +47,23 @@ func TestPublicAndFreshIsSharedWithoutAsking(t *testing.T) {
 			m.part2(url, a, 512<<10)
 			if d := m.last(); d.Readers != 2 || d.State != "done" {
 				t.Errorf("%s: %+v", cc, d)
+			}
+		})
+	}
+}
+
+// TestDateIsNothingToAskBy: where a date alone says which version it is, whoever may not
+// have it unasked has a download of his own.
+func TestDateIsNothingToAskBy(t *testing.T) {
+	for _, tag := range []string{"etag=none", "etag=weak"} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMem(t, slow, near, nil)
+			url := testbed.URL(m.origin.HTTP, "2MiB/f", "cache=private, max-age=600", tag)
+			a := m.started(url)
+			m.whole(url, m.get(url))
+			m.part2(url, a, 512<<10)
+			if n, d := len(m.own()), m.last(); n != 2 || d.Readers != 1 {
+				t.Errorf("%d requests for the whole, %+v", n, d)
 			}
 		})
 	}

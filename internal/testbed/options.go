@@ -16,7 +16,7 @@ import (
 //	size=64MiB             also the first path element: /64MiB/name
 //	seed=7                 content; without it every path has its own
 //	text=1                 compressible content
-//	etag=strong            strong | weak | none | request (another one each time) | edge (per local address)
+//	etag=strong            strong | weak | none | request (another one each time; also weak-request) | edge (per local address)
 //	change=5s, change=8MiB content and ETag become new ones after that time, or that many bytes served
 //	age=24h                Last-Modified this long before the origin's start; age=none omits it
 //	date=none              no Date field
@@ -141,7 +141,7 @@ func (p *Options) set(k, v string) (err error) {
 	case "text":
 		p.Text = true
 	case "etag":
-		p.ETag, err = v, oneOf(v, "strong", "weak", "none", "request", "edge")
+		p.ETag, err = v, oneOf(v, "strong", "weak", "none", "request", "weak-request", "edge")
 	case "change":
 		if p.ChangeEvery, err = time.ParseDuration(v); err != nil {
 			p.ChangeAfter, err = ParseSize(v)

@@ -165,6 +165,8 @@ func tag(p Options, number int, version uint64, local string) string {
 		return `W/"` + s + `"`
 	case "request":
 		return fmt.Sprintf(`"%s-%d"`, s, number)
+	case "weak-request":
+		return fmt.Sprintf(`W/"%s-%d"`, s, number)
 	case "edge":
 		return fmt.Sprintf(`"%s@%s"`, s, local)
 	}

@@ -4,15 +4,18 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	ranges "dtpx/range"
 )
 
 // Version identifies the bytes of a representation beyond one connection: a
-// strong entity tag, the total length and the content coding. Dates are none:
-// they join bytes within one running download only.
+// strong entity tag, the total length and the content coding. Dates join bytes
+// within one running download only: then it is Modified, and ETag the weak tag
+// that came with it, if any.
 type Version struct {
 	ETag     string
+	Modified string
 	Total    int64
 	Encoding string
 }
@@ -26,12 +29,35 @@ func VersionOf(resp Response) (v Version, ok bool) {
 	return version(resp.Header, total(resp))
 }
 
-// Version of what is stored; ok as for VersionOf.
+// RunningVersionOf is VersionOf for an answer that is to go on with what is Running.
+func RunningVersionOf(resp Response) (v Version, ok bool) {
+	if v, ok = VersionOf(resp); ok || resp.Status != http.StatusOK && resp.Status != http.StatusPartialContent {
+		return v, ok
+	}
+	return runningVersion(resp.Header, total(resp))
+}
+
+// Version of what is stored; ok as for VersionOf, or for RunningVersionOf if it is
+// Running.
 func (s *Stored) Version() (v Version, ok bool) {
 	if s.Status != http.StatusOK {
 		return Version{}, false
 	}
-	return version(s.Header, s.Total)
+	if v, ok = version(s.Header, s.Total); ok || !s.Running {
+		return v, ok
+	}
+	return runningVersion(s.Header, s.Total)
+}
+
+// runningVersion is by a date that is strong: a minute older than Date (RFC 9110
+// §8.8.2.2).
+func runningVersion(h http.Header, total int64) (v Version, ok bool) {
+	modified, ok1 := dateField(h, "Last-Modified")
+	date, ok2 := dateField(h, "Date")
+	if !ok1 || !ok2 || date.Sub(modified) < time.Minute || total < 0 {
+		return Version{}, false
+	}
+	return Version{ETag: strings.Join(h["Etag"], ","), Modified: h["Last-Modified"][0], Total: total, Encoding: encoding(h)}, true
 }
 
 func version(h http.Header, total int64) (v Version, ok bool) {

@@ -92,6 +92,10 @@ type Stored struct {
 	Held                []ranges.Range
 	// Held is sorted and disjoint: what is there while it is not Complete.
 
+	// Running says that it has been fetched without a break since this answer was
+	// begun on, so that a strong date is a validator (see Version).
+	Running bool
+
 	// Invalid entries must be validated before use (RFC 9111 §4.3.5, §4.4).
 	Invalid bool
 

@@ -128,6 +128,9 @@ func Completion(req Request, s *Stored, missing ranges.Range) (h http.Header, ok
 	}
 	h["Range"] = []string{formatRange(missing)}
 	h["If-Range"] = []string{v.ETag}
+	if v.Modified != "" {
+		h["If-Range"] = []string{v.Modified}
+	}
 	return h, true
 }
 

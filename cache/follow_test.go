@@ -1,0 +1,180 @@
+package cache
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// served is how an origin serves one file.
+type served struct {
+	tag    string
+	age    time.Duration // of its modification; 0: it is not told
+	ranges bool
+}
+
+func (s served) String() string {
+	return "tag " + s.tag + ", age " + s.age.String() + ", ranges " + strconv.FormatBool(s.ranges)
+}
+
+// handler serves b, but the first answer stops in the middle until the gate opens.
+func (s served) handler(r *rig, b []byte, gate *sync.WaitGroup) http.HandlerFunc {
+	modified := time.Time{} // none
+	if s.age > 0 {
+		modified = r.now().Add(-s.age)
+	}
+	var once sync.Once
+	return func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Cache-Control", fresh)
+		if s.tag != "" {
+			w.Header().Set("Etag", s.tag)
+		}
+		if !s.ranges {
+			q.Header.Del("Range")
+			q.Header.Del("If-Range")
+		}
+		at := new(sync.WaitGroup)
+		once.Do(func() { at = gate })
+		http.ServeContent(w, q, "f.bin", modified, &gated{Reader: bytes.NewReader(b), gate: at})
+	}
+}
+
+// leads begins a download of /f, a third of which is kept, and returns what ends it.
+func (r *rig) leads() (leave func()) {
+	r.t.Helper()
+	resp, err := r.through("local").RoundTrip(r.request(r.t.Context(), "GET", "/f"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	go io.Copy(io.Discard, resp.Body)
+	waitFor(r.t, func() bool { return r.cache.Stats().DiskWritten > 2 })
+	return func() { resp.Body.Close() }
+}
+
+// follows begins another one, and waits until it has been answered.
+func (r *rig) follows() chan answer {
+	r.t.Helper()
+	got := make(chan answer, 1)
+	resp, err := r.through("local").RoundTrip(r.request(r.t.Context(), "GET", "/f"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	go func() {
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		got <- answer{resp, b, err}
+	}()
+	return got
+}
+
+var followed = []served{
+	{tag: `"v1"`, ranges: true}, {tag: `"v1"`},
+	{age: time.Hour, ranges: true}, {age: time.Hour},
+	{tag: `W/"v1"`, age: time.Hour, ranges: true}, {tag: `W/"v1"`, age: time.Hour},
+}
+
+// TestFollowed: who comes late costs the origin nothing, whatever it says of the
+// version, and whether it knows ranges or not.
+func TestFollowed(t *testing.T) {
+	const size = 3 << 20
+	b := content(size, 1)
+	for _, s := range followed {
+		t.Run(s.String(), func(t *testing.T) {
+			var gate sync.WaitGroup
+			gate.Add(1)
+			r := newRig(t, nil)
+			r.serve(s.handler(r, b, &gate))
+			defer r.leads()()
+			follower := r.follows()
+			gate.Done()
+			r.want(<-follower, 200, b)
+			r.cost(1, size)
+		})
+	}
+}
+
+// TestFollowerGoesOn: where the one who leads leaves, or stands still, those who follow
+// get the rest on their own, from its beginning if there is no other way.
+func TestFollowerGoesOn(t *testing.T) {
+	const size = 3 << 20
+	b := content(size, 1)
+	for _, s := range followed {
+		for _, stays := range []bool{false, true} {
+			t.Run(s.String()+", stays "+strconv.FormatBool(stays), func(t *testing.T) {
+				t.Parallel()
+				var gate sync.WaitGroup
+				gate.Add(1)
+				r := newRig(t, nil)
+				r.serve(s.handler(r, b, &gate))
+				leave := r.leads()
+				defer leave()
+				defer gate.Done()
+				all := []chan answer{r.follows(), r.follows(), r.follows()}
+				if !stays {
+					leave()
+				}
+				for _, follower := range all {
+					r.want(<-follower, 200, b)
+				}
+				if n, sum := r.requests.Load(), r.body.Load(); n > 3 || sum > 2*size+size/2 {
+					t.Errorf("%d requests, %d bytes for 3 who follow", n, sum)
+				}
+			})
+		}
+	}
+}
+
+// TestFollowerOfChanged: what has changed since is not joined; the answer breaks off.
+func TestFollowerOfChanged(t *testing.T) {
+	const size = 3 << 20
+	b, newer := content(size, 1), content(size, 2)
+	for _, c := range []struct{ was, is served }{
+		{served{age: time.Hour, ranges: true}, served{age: time.Hour - time.Second, ranges: true}},
+		{served{age: time.Hour}, served{age: time.Hour - time.Second}},
+		{served{tag: `"v1"`}, served{tag: `"v2"`}},
+		{served{tag: `W/"v1"`, age: time.Hour}, served{tag: `W/"v2"`, age: time.Hour}},
+		{served{tag: `W/"v1"`, age: time.Hour, ranges: true}, served{tag: `W/"v2"`, age: time.Hour, ranges: true}},
+	} {
+		t.Run(c.was.String()+" then "+c.is.String(), func(t *testing.T) {
+			var gate sync.WaitGroup
+			gate.Add(1)
+			r := newRig(t, nil)
+			r.serve(c.was.handler(r, b, &gate))
+			leave := r.leads()
+			follower := r.follows()
+			r.serve(c.is.handler(r, newer, new(sync.WaitGroup)))
+			leave()
+			gate.Done()
+			a := <-follower
+			if a.err == nil || !bytes.HasPrefix(b, a.body) || len(a.body) == size {
+				t.Errorf("%d bytes, %v", len(a.body), a.err)
+			}
+			r.want(r.get("/f"), 200, newer)
+		})
+	}
+}
+
+// TestNotFollowed: what may change twice within its date, or says nothing at all, is
+// fetched for each client.
+func TestNotFollowed(t *testing.T) {
+	const size = 3 << 20
+	b := content(size, 1)
+	for _, s := range []served{{}, {age: 59 * time.Second, ranges: true}, {tag: `W/"v1"`, ranges: true}} {
+		t.Run(s.String(), func(t *testing.T) {
+			var gate sync.WaitGroup
+			gate.Add(1)
+			r := newRig(t, nil)
+			r.serve(s.handler(r, b, &gate))
+			defer r.leads()()
+			r.want(<-r.follows(), 200, b) // while the other one stands still
+			if n := r.requests.Load(); n != 2 {
+				t.Errorf("%d requests", n)
+			}
+			gate.Done()
+		})
+	}
+}
