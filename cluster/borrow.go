@@ -172,12 +172,17 @@ func (p *peer) connect(ctx context.Context, hostport string) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() { stream.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	stream.SetDeadline(time.Now().Add(answerTime))
+	p.asks(1)
 	conn, err := p.ask(stream, hostport)
+	ours := p.asks(-1)
 	if err != nil {
 		stream.NetConn().Close()
 		stream.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		if ours && isQuota(err) {
+			return nil, &ranges.Unavailable{After: time.Second, OneTooMany: true, Reason: "our other connections have reserved what is left of the peer's quota"}
 		}
 		p.fail(err, pause(err))
 		return nil, err
@@ -185,6 +190,22 @@ func (p *peer) connect(ctx context.Context, hostport string) (net.Conn, error) {
 	stream.SetDeadline(time.Time{})
 	p.well()
 	return conn, nil
+}
+
+// asks counts streams that are being asked for, by n, and reports whether there are
+// others, open or not yet.
+func (p *peer) asks(n int) (others bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asking += n
+	return p.open+p.asking > 0
+}
+
+// isQuota reports that a peer has refused for want of quota: a tunnel reserves up to a
+// step of what is left, and where that is less the next one finds nothing.
+func isQuota(err error) bool {
+	var no *refused
+	return errors.As(err, &no) && no.reason == "quota"
 }
 
 // ask sends CONNECT and reads the answer (RFC 9110 §9.3.6).
@@ -286,10 +307,9 @@ const reservedTime = 2 * tellEvery
 // fail notes why the peer was of no use, and leaves it alone for a while.
 func (p *peer) fail(err error, pause time.Duration) {
 	now := p.s.c.o.Now()
-	var no *refused
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.spent = errors.As(err, &no) && no.reason == "quota"
+	p.spent = isQuota(err)
 	if p.spent && p.meta.Left != 0 { // it may have news, or tunnels have reserved that: what they do not use comes back
 		pause = min(pause, reservedTime)
 	}

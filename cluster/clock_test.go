@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -113,6 +114,34 @@ func TestQuotaComesBack(t *testing.T) {
 	}
 	off.Store(int64(24 * time.Hour))
 	eventually(t, "asked again", func() bool { return len(a.Sources(url)) == 1 })
+}
+
+// A first connection reserves all that is left of a quota. That the next one finds
+// nothing does not end the first, nor keep other downloads away.
+func TestReservedByOurselves(t *testing.T) {
+	r := newRig(t, slow)
+	a := r.join(nil)
+	r.join(func(o *Options) { o.Lend.Quota = 600 << 10 })
+	r.together()
+	tls := target(r.url("/16MiB/b"), false)
+	p := a.current().ranked()[0]
+	first, err := p.dial(t.Context(), tls)
+	must(t, err)
+	var no *ranges.Unavailable
+	if _, err = p.dial(t.Context(), tls); !errors.As(err, &no) || !no.OneTooMany {
+		t.Fatalf("a second connection: %v", err)
+	}
+	if len(a.Sources(tls)) != 1 {
+		t.Error("others do not ask any more")
+	}
+	first.Close()
+	eventually(t, "what it did not use is lent again", func() bool {
+		again, err := p.dial(t.Context(), tls)
+		if err == nil {
+			again.Close()
+		}
+		return err == nil
+	})
 }
 
 // What a member says it has left may be reserved by others: who was refused for want

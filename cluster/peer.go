@@ -34,6 +34,7 @@ type peer struct {
 	spent    bool         // … because its quota was used up
 	without  [2]time.Time // until when it counts as without IPv6, IPv4
 	open     int          // streams that this node has open through it
+	asking   int          // … and asks for
 	borrowed int64        // bytes through it in this session
 	settled  int64        // of them entered into the ledger
 	told     int64        // borrowed when it last said what it has left

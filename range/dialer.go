@@ -18,6 +18,9 @@ const KindPeer = "peer"
 type Unavailable struct {
 	After  time.Duration // ask again after this long; < 0: not in this download
 	Reason string        // shown in SourceInfo.Error
+
+	// OneTooMany: the connections that there are go on, and no other is opened.
+	OneTooMany bool
 }
 
 func (u Unavailable) Error() string { return u.Reason }

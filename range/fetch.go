@@ -276,6 +276,8 @@ func classify(f *fault) sched.Cause {
 	switch {
 	case f.renewed, f.behind:
 		return sched.Again
+	case u.OneTooMany:
+		return sched.Overload
 	case away && u.After < 0:
 		return sched.Out
 	case away || errors.As(f.err, &path) || unreachable(f.err):

@@ -27,6 +27,7 @@ type peer struct {
 	src   ranges.Source
 	dials atomic.Int32
 	fail  atomic.Pointer[error] // what dialling returns
+	most  int32                 // dials that are answered; 0: all
 }
 
 func (p *peer) refuse(err error) { p.fail.Store(&err) }
@@ -40,7 +41,9 @@ func newPeers(m *mem, delay time.Duration, rates ...int64) (ps []*peer) {
 		p := &peer{name: fmt.Sprint("peer ", i+1), link: m.net.Link(ip, "").Set(testbed.Shape{Delay: delay, Down: r})}
 		dial := m.net.From(ip)
 		p.src = ranges.NewDialer(base, ranges.KindPeer, p.name, func(ctx context.Context, t ranges.Target) (net.Conn, error) {
-			p.dials.Add(1)
+			if n := p.dials.Add(1); p.most > 0 && n > p.most {
+				return nil, &ranges.Unavailable{After: time.Second, OneTooMany: true, Reason: "reserved"}
+			}
 			if err := p.fail.Load(); err != nil {
 				return nil, fmt.Errorf("reach member: %w", *err)
 			}
@@ -163,6 +166,26 @@ func TestUnavailable(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where a peer bears one connection and no other, that one goes on, and it counts
+// against nobody else, nor against the host.
+func TestOneTooMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, ps := group(t, nil, 2*mib, 2*mib, 2*mib)
+		m.engine.Connections = 4
+		ps[0].most = 1
+		url := testbed.URL(m.origin.HTTPS, "64MiB/f")
+		began := time.Now()
+		m.whole(url, m.get(url))
+		within(t, "64 MiB over 3 links of 2 MiB/s", began, 11500*time.Millisecond)
+		if s := m.source("peer 1"); s.Bytes < 18*mib || ps[0].dials.Load() < 2 {
+			t.Errorf("%+v after %d dials", s, ps[0].dials.Load())
+		}
+		if f := m.engine.Hosts.Facts(url); f.Ceiling != 0 || m.source("").Refused > 0 || m.source("peer 2").Refused > 0 {
+			t.Errorf("others are believed to refuse: %+v", f)
+		}
+	})
 }
 
 // A member found in mid-download joins it, and one that has come back is used again.

@@ -110,6 +110,7 @@ func TestQuotas(t *testing.T) {
 				if p.Left > 0 { // what a tunnel had reserved and did not use came back
 					more++
 					h.fetch(alice, h.URL("https", fmt.Sprintf("/8MiB/more%d", more)), nil)
+					t.Logf("%s had %d bytes left: %+v", p.Name, p.Left, h.download(alice).Sources)
 					return false
 				}
 			}
