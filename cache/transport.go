@@ -36,6 +36,7 @@ func (t *Transport) RoundTrip(in *http.Request) (*http.Response, error) {
 	if resp := v.fast(); resp != nil {
 		return resp, nil
 	}
+	v.in = in.WithContext(ranges.WithParts(in.Context()))
 	v.find()
 	misses := v.d.Verdict == rules.Miss && v.d.Fwd != rules.FwdRequest
 	if misses || v.hollow() {

@@ -123,10 +123,16 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// remember puts a download into the list that Downloads returns.
-func (e *Engine) remember(en *entry) {
+// remember puts a download into the list that Downloads returns, unless it is one of
+// the parts of what stands there.
+func (e *Engine) remember(en *entry, p *parts) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if p != nil {
+		if p.of = append(p.of, en); p.whole {
+			return
+		}
+	}
 	e.log = append(e.log, en)
 	finished := 0
 	for _, o := range e.log {

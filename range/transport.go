@@ -247,7 +247,7 @@ func (t *Transport) begin(client *http.Request, p *probe, d *Download, resp *htt
 	}
 	e.active[d.key] = append(e.active[d.key], d) // from here on others may join
 	e.mu.Unlock()
-	e.remember(d.listing)
+	e.remember(d.listing, partsIn(d.ctx))
 	return resp
 }
 

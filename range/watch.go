@@ -15,6 +15,8 @@ type watched struct {
 	io.ReadCloser
 	e    *Engine
 	kind string // of its one source
+	part *parts // that it may be one of
+	has  *parts // that complete it
 	once sync.Once
 
 	mu      sync.Mutex // guards what follows
@@ -25,7 +27,7 @@ type watched struct {
 
 // watch lists a large response that is passed on as it is.
 func (e *Engine) watch(req *http.Request, resp *http.Response, reason string) *http.Response {
-	w := &watched{ReadCloser: resp.Body, e: e, kind: KindDirect, i: Info{
+	w := &watched{ReadCloser: resp.Body, e: e, kind: KindDirect, part: partsIn(req.Context()), i: Info{
 		ID: newID(), URL: redact(req.URL), Client: clientOf(req.Context()).Name, Size: resp.ContentLength,
 		State: "running", Started: time.Now(), Cache: "bypass", Reason: reason, Sources: []SourceInfo{},
 	}}
@@ -44,10 +46,15 @@ func (e *Engine) Cached(req *http.Request, resp *http.Response, how string) *htt
 	if resp.ContentLength < e.MinSize {
 		return resp
 	}
-	w := &watched{ReadCloser: resp.Body, e: e, kind: KindCache, i: Info{
+	w := &watched{ReadCloser: resp.Body, e: e, kind: KindCache, has: partsIn(req.Context()), i: Info{
 		ID: newID(), URL: redact(req.URL), Client: clientOf(req.Context()).Name, Size: resp.ContentLength,
 		State: "running", Started: time.Now(), Cache: how, Validator: strongETag(resp.Header), Sources: []SourceInfo{},
 	}}
+	if w.has != nil {
+		e.mu.Lock()
+		e.adoptLocked(w.has)
+		e.mu.Unlock()
+	}
 	w.list()
 	resp.Header.Set(DownloadField, w.i.ID)
 	resp.Body = w
@@ -84,7 +91,7 @@ func (w *watched) list() {
 		w.mu.Lock()
 		w.listing = en
 		w.mu.Unlock()
-		w.e.remember(en)
+		w.e.remember(en, w.part)
 	})
 }
 
@@ -126,18 +133,21 @@ func (w *watched) Close() error {
 	w.finishLocked("cancelled")
 	en := w.listing
 	w.mu.Unlock()
+	err := w.ReadCloser.Close() // and its parts have ended
 	if en != nil {
 		w.e.settle(en, w.info())
 	}
-	return w.ReadCloser.Close()
+	return err
 }
 
 func (w *watched) info() Info {
+	rest := w.e.partsInfo(w.has)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	i := w.i
 	i.Seconds = since(i.Started, w.done)
 	i.Rate = float64(i.Sent) / max(i.Seconds, 0.001)
 	i.Sources = []SourceInfo{{Kind: w.kind, Bytes: i.Sent, Rate: i.Rate, Requests: 1, State: "alone"}}
+	i.complete(rest)
 	return i
 }
