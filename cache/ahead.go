@@ -160,7 +160,11 @@ func (s *scout) open(off int64) (goOn bool) {
 	if !mine {
 		return true
 	}
-	g, resp, err := v.openGap(s.r.ctx, &s.o, s.r.s, off, s.r.end, false)
+	if s.o.entry.Has(off) { // whoever was at it has just ended
+		l.end()
+		return true
+	}
+	g, resp, err := v.openGap(s.r.ctx, &s.o, s.r.s, off, s.r.end, true)
 	if err != nil || g == nil {
 		l.end()
 		if resp != nil {

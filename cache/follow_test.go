@@ -128,6 +128,76 @@ func TestFollowerGoesOn(t *testing.T) {
 	}
 }
 
+// TestSlowLeader: a client who takes his time holds nobody up who follows, and one who
+// waits for a slow origin is not asked beside.
+func TestSlowLeader(t *testing.T) {
+	b := content(24<<20, 1)
+	for _, s := range followed[:2] {
+		for _, slow := range []string{"client", "origin"} {
+			t.Run(s.String()+", slow "+slow, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, nil)
+				const size, rate = 3 << 20, 512 << 10
+				body := b[:size] // not accelerated
+				var origin, client pace
+				if slow == "origin" {
+					origin.rate = rate
+				} else {
+					client.rate, body = rate, b // more than sockets hold
+				}
+				files := s.handler(r, body, new(sync.WaitGroup))
+				r.serve(func(w http.ResponseWriter, q *http.Request) { files(&throttled{ResponseWriter: w, p: &origin}, q) })
+				resp, err := r.through("local").RoundTrip(r.request(t.Context(), "GET", "/f"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				go io.CopyBuffer(&client, struct{ io.Reader }{resp.Body}, make([]byte, 16<<10))
+				waitFor(t, func() bool { return r.cache.Stats().DiskWritten > 0 })
+				began := time.Now()
+				r.want(<-r.follows(), 200, body)
+				took, all := time.Since(began), time.Duration(len(body)/rate)*time.Second
+				if slow == "client" && took > all/3 {
+					t.Errorf("it took %v, a client at that pace %v", took, all)
+				}
+				if n := r.requests.Load(); slow == "origin" && n != 1 {
+					t.Errorf("%d requests", n)
+				}
+			})
+		}
+	}
+}
+
+// pace takes bytes at a rate; 0: any.
+type pace struct{ rate int }
+
+func (p *pace) Write(b []byte) (int, error) {
+	if p.rate > 0 {
+		time.Sleep(time.Duration(len(b)) * time.Second / time.Duration(p.rate))
+	}
+	return len(b), nil
+}
+
+// throttled is a ResponseWriter whose body goes out at a rate.
+type throttled struct {
+	http.ResponseWriter
+	p *pace
+}
+
+func (w *throttled) Write(b []byte) (n int, err error) {
+	for len(b) > 0 && err == nil {
+		var m int
+		part := b[:min(len(b), 16<<10)]
+		w.p.Write(part)
+		m, err = w.ResponseWriter.Write(part)
+		if w.p.rate > 0 {
+			_ = http.NewResponseController(w.ResponseWriter).Flush()
+		}
+		n, b = n+m, b[m:]
+	}
+	return n, err
+}
+
 // TestFollowerOfChanged: what has changed since is not joined; the answer breaks off.
 func TestFollowerOfChanged(t *testing.T) {
 	const size = 3 << 20

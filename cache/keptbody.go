@@ -30,6 +30,10 @@ type keptBody struct {
 func (b *keptBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if l := b.k.live; l != nil {
+		l.pull.began()
+		defer l.pull.ended() // what waits for the disk counts, too
+	}
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 {
 		b.got(p[:n])

@@ -25,6 +25,7 @@ type live struct {
 
 	front atomic.Int64 // the farthest byte brought, but for leaps
 	anew  atomic.Bool  // of all, as the origin knows no ranges
+	pull  pull
 }
 
 const (
@@ -108,9 +109,15 @@ func (x *lives) at(id disk.ID, off int64) *live {
 	return x.find(id, off, func(*live) bool { return true })
 }
 
-// soon is a fetch that will come to off soon, or nil.
-func (x *lives) soon(id disk.ID, off int64) *live {
-	return x.find(id, off, func(l *live) bool { return off <= l.front.Load()+comesSoon })
+// soon is the fetch that will come to off soonest, or nil if none will soon.
+func (x *lives) soon(id disk.ID, off int64) (first *live) {
+	x.find(id, off, func(l *live) bool {
+		if front := l.front.Load(); off <= front+comesSoon && (first == nil || front > first.front.Load()) {
+			first = l
+		}
+		return false
+	})
+	return first
 }
 
 // again is a fetch of all that has been begun anew and will come to off, or nil.

@@ -29,8 +29,10 @@ type reader struct {
 	gap      *gap  // open, at pos
 	ahead    ahead // of pos
 	handle   *disk.Handle
-	gaveUp   bool      // on another reader who fetches what is missing at pos
+	other    *live     // another reader's fetch of what is missing at pos, which it has waited for
+	gaveUp   bool      // on that
 	waited   time.Time // since when for the byte at pos; zero: it does not wait
+	bound    bound     // by whom it follows
 	failed   int       // gaps in a row that broke off without a byte
 	closed   bool
 }
@@ -139,7 +141,8 @@ func (r *reader) run() int64 {
 }
 
 // wait waits until more is held, or whoever fetches it has gone, but for one byte
-// no longer than byteTime in all: others may fetch all but that.
+// no longer than byteTime in all: others may fetch all but that; and not for one who
+// fetches only as fast as a slow client reads.
 func (r *reader) wait(l *live) (again bool, err error) {
 	_, next := r.o.entry.Growth()
 	if r.o.entry.Has(r.pos) {
@@ -149,9 +152,10 @@ func (r *reader) wait(l *live) (again bool, err error) {
 		r.waited = time.Now()
 	}
 	left := min(growTime, byteTime-time.Since(r.waited))
-	if left <= 0 || r.o.entry.Removed() {
+	if left <= 0 || r.o.entry.Removed() || !l.hole && r.bound.lags(l, time.Now()) {
 		return false, nil
 	}
+	defer func() { r.bound.last = time.Now() }()
 	t := time.NewTimer(left)
 	defer t.Stop()
 	select {
@@ -214,9 +218,18 @@ func (r *reader) fetch() error {
 	hole := ranges.Range{Start: r.pos, End: gapEnd(r.o.held(), r.pos, end)}
 	l, mine := r.v.c.lives.claim(r.o.entry.ID(), hole)
 	if !mine && !r.gaveUp {
-		r.gaveUp, r.waited = true, time.Time{} // once: who is at it may be slow, too
-		_, err := r.wait(l)
+		if r.other != l {
+			r.other, r.waited = l, time.Time{}
+		}
+		again, err := r.wait(l)
+		if !again { // once: who is at it may be slow, too
+			r.gaveUp, r.waited = true, time.Time{}
+		}
 		return err
+	}
+	if mine && r.o.entry.Has(r.pos) { // whoever was at it has just ended
+		l.end()
+		return nil
 	}
 	g, resp, err := r.v.openGap(r.ctx, r.o, r.s, r.pos, end, true)
 	switch {

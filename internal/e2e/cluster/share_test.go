@@ -38,7 +38,7 @@ func TestShared(t *testing.T) {
 	}
 	before := len(h.Origin.Log().For("/shared"))
 	d := h.fetch(bob, url, nil)
-	if cost := h.Origin.Log().Since("/shared", before); cost > 0 {
+	if cost := h.Origin.Log().Since("/shared", before).Total; cost > 0 {
 		t.Errorf("the origin sent %d bytes of what alice has", cost)
 	}
 	if got := h.cached(bob).Borrowed; got != 24*mib {
@@ -78,7 +78,7 @@ func TestSharedByDigest(t *testing.T) {
 			return has != had && has != "0" && slices.Contains(slices.Collect(maps.Values(h.cached(bob).Neighbours)), has)
 		})
 		h.fetch(bob, url, nil)
-		return h.Origin.Log().Since(part, alices)
+		return h.Origin.Log().Since(part, alices).Total
 	}
 	if n := cost(blob, "/by-hash/"); n > 0 {
 		t.Errorf("the origin sent %d bytes of what alice has", n)
