@@ -138,6 +138,32 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestResumeIsListedOnce: what the cache fetches to complete an answer is in the line of
+// that answer.
+func TestResumeIsListedOnce(t *testing.T) {
+	const size, part = 16 << 20, 5 << 20
+	b := content(size, 1)
+	r := newRig(t, file(b, `"v1"`, "Cache-Control", fresh))
+	r.readSome("/f", part)
+	r.again() // with an engine that has listed nothing
+	way := r.through("local")
+	way.Watch = r.engine.Cached
+	resp, err := way.RoundTrip(r.request(t.Context(), "GET", "/f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	r.want(answer{resp, got, err}, 200, b)
+	all := r.engine.Downloads()
+	if len(all) != 1 || all[0].Cache != "partial" || len(all[0].Sources) != 2 {
+		t.Fatalf("%+v", all)
+	}
+	if s := all[0].Sources; s[0].Bytes < part/2 || s[1].Bytes < part || s[0].Bytes+s[1].Bytes != size {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestResumeChanged: a part of another version is never joined.
 func TestResumeChanged(t *testing.T) {
 	const size, part = 12 << 20, 5 << 20

@@ -43,6 +43,16 @@ func (s served) handler(r *rig, b []byte, gate *sync.WaitGroup) http.HandlerFunc
 	}
 }
 
+// rig has an origin that serves b so; its first answer goes on after its middle when
+// goOn is called.
+func (s served) rig(t *testing.T, b []byte) (r *rig, goOn func()) {
+	var gate sync.WaitGroup
+	gate.Add(1)
+	r = newRig(t, nil)
+	r.serve(s.handler(r, b, &gate))
+	return r, gate.Done
+}
+
 // leads begins a download of /f, a third of which is kept, and returns what ends it.
 func (r *rig) leads() (leave func()) {
 	r.t.Helper()
@@ -84,13 +94,10 @@ func TestFollowed(t *testing.T) {
 	b := content(size, 1)
 	for _, s := range followed {
 		t.Run(s.String(), func(t *testing.T) {
-			var gate sync.WaitGroup
-			gate.Add(1)
-			r := newRig(t, nil)
-			r.serve(s.handler(r, b, &gate))
+			r, goOn := s.rig(t, b)
 			defer r.leads()()
 			follower := r.follows()
-			gate.Done()
+			goOn()
 			r.want(<-follower, 200, b)
 			r.cost(1, size)
 		})
@@ -106,13 +113,10 @@ func TestFollowerGoesOn(t *testing.T) {
 		for _, stays := range []bool{false, true} {
 			t.Run(s.String()+", stays "+strconv.FormatBool(stays), func(t *testing.T) {
 				t.Parallel()
-				var gate sync.WaitGroup
-				gate.Add(1)
-				r := newRig(t, nil)
-				r.serve(s.handler(r, b, &gate))
+				r, goOn := s.rig(t, b)
 				leave := r.leads()
 				defer leave()
-				defer gate.Done()
+				defer goOn()
 				all := []chan answer{r.follows(), r.follows(), r.follows()}
 				if !stays {
 					leave()
@@ -210,15 +214,12 @@ func TestFollowerOfChanged(t *testing.T) {
 		{served{tag: `W/"v1"`, age: time.Hour, ranges: true}, served{tag: `W/"v2"`, age: time.Hour, ranges: true}},
 	} {
 		t.Run(c.was.String()+" then "+c.is.String(), func(t *testing.T) {
-			var gate sync.WaitGroup
-			gate.Add(1)
-			r := newRig(t, nil)
-			r.serve(c.was.handler(r, b, &gate))
+			r, goOn := c.was.rig(t, b)
 			leave := r.leads()
 			follower := r.follows()
 			r.serve(c.is.handler(r, newer, new(sync.WaitGroup)))
 			leave()
-			gate.Done()
+			goOn()
 			a := <-follower
 			if a.err == nil || !bytes.HasPrefix(b, a.body) || len(a.body) == size {
 				t.Errorf("%d bytes, %v", len(a.body), a.err)
@@ -235,16 +236,13 @@ func TestNotFollowed(t *testing.T) {
 	b := content(size, 1)
 	for _, s := range []served{{}, {age: 59 * time.Second, ranges: true}, {tag: `W/"v1"`, ranges: true}} {
 		t.Run(s.String(), func(t *testing.T) {
-			var gate sync.WaitGroup
-			gate.Add(1)
-			r := newRig(t, nil)
-			r.serve(s.handler(r, b, &gate))
+			r, goOn := s.rig(t, b)
 			defer r.leads()()
 			r.want(<-r.follows(), 200, b) // while the other one stands still
 			if n := r.requests.Load(); n != 2 {
 				t.Errorf("%d requests", n)
 			}
-			gate.Done()
+			goOn()
 		})
 	}
 }
